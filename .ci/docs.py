@@ -1,0 +1,82 @@
+"Build the documentation site with smalldocs, where Quarto cannot be had. `python .ci/docs.py [--katex DIR]`"
+import argparse, json, re, shutil, sys, yaml
+from pathlib import Path
+from nbdev.config import get_config, nbpath2html
+from nbdev.quarto import refresh_quarto_yml
+from nbdev.serve import proc_nbs
+
+KATEX = re.compile(r"https://cdn\.jsdelivr\.net/npm/katex@[\d.]+/dist")
+
+def relocate(txt, depth, base, renames):
+    "Make links to the published site, and to renamed notebooks, relative"
+    txt = txt.replace(base, "../" * depth or "./")
+    for old, new in renames.items(): txt = txt.replace(f"{old}.ipynb", f"{new}.ipynb")
+    return txt
+
+def stage(src, dst, cfg):
+    "Copy the processed notebooks, named as Quarto names their pages, with links inside the site kept relative"
+    shutil.copytree(src, dst, ignore=shutil.ignore_patterns("_docs", ".quarto", ".site"))
+    base = cfg.doc_url.rstrip("/") + "/"
+    nbs = sorted(dst.rglob("*.ipynb"))
+    renames = {p.stem: nbpath2html(p).stem for p in nbs if p.stem != nbpath2html(p).stem}
+    for p in nbs:
+        nb, depth = json.loads(p.read_text(encoding="utf-8")), len(p.relative_to(dst).parts) - 1
+        for c in nb["cells"]:
+            if c["cell_type"] == "raw": c["source"] = re.sub(r"^output-file:.*\n", "", "".join(c["source"]), flags=re.M)
+            if c["cell_type"] == "markdown": c["source"] = relocate("".join(c["source"]), depth, base, renames)
+            for o in c.get("outputs", []):
+                md = o.get("data", {}).get("text/markdown")
+                if md: o["data"]["text/markdown"] = relocate("".join(md), depth, base, renames)
+        p.unlink()
+        p.with_name(nbpath2html(p).stem + ".ipynb").write_text(json.dumps(nb), encoding="utf-8")
+    for p in dst.glob("*.yml"):
+        d = yaml.safe_load(relocate(p.read_text(encoding="utf-8"), 0, "\0", renames))
+        d.pop("format-links", None)
+        if "format" in d: d["format"] = {"html": d["format"]["html"]}
+        p.write_text(yaml.safe_dump(d, sort_keys=False), encoding="utf-8")
+
+def written(contents, nbs, root):
+    "The entries of a sidebar whose notebooks are there; those found are taken off the list `nbs`"
+    for o in contents:
+        if isinstance(o, dict):
+            o["contents"] = list(written(o["contents"], nbs, root))
+            if o["contents"]: yield o
+        elif (p := root/o) in nbs: nbs.remove(p); yield o
+        else: print(f"_quarto.yml lists {o}, which is not there: left out")
+
+def sidebar(path):
+    "Leave out of the sidebar what is not there, and fail if that misses a notebook"
+    d, nbs = yaml.safe_load(path.read_text(encoding="utf-8")), list(path.parent.rglob("*.ipynb"))
+    side = d["website"]["sidebar"]
+    side["contents"] = list(written(side["contents"], nbs, path.parent))
+    if nbs: sys.exit("_quarto.yml has no entry in its sidebar for " + ", ".join(str(p.relative_to(path.parent)) for p in sorted(nbs)))
+    path.write_text(yaml.safe_dump(d, sort_keys=False), encoding="utf-8")
+
+def vendor_katex(site, katex):
+    "Point the pages at a local copy of KaTeX, so that the site works with no network"
+    shutil.copytree(katex, site/"site_libs/katex", dirs_exist_ok=True)
+    for p in site.rglob("*.html"):
+        depth = len(p.relative_to(site).parts) - 1
+        p.write_text(KATEX.sub("../" * depth + "site_libs/katex", p.read_text(encoding="utf-8")), encoding="utf-8")
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument("--katex", help="folder with katex's dist/")
+    ap.add_argument("--workers", type=int, default=2)
+    args = ap.parse_args()
+    cfg = get_config()
+    refresh_quarto_yml()
+    proc = proc_nbs(n_workers=args.workers)
+    dst = proc/".site"
+    shutil.rmtree(dst, ignore_errors=True)
+    sidebar(proc/"_quarto.yml")
+    stage(proc, dst, cfg)
+    from smalldocs.cli import main as smalldocs
+    rc = smalldocs(["render", "--strict", str(dst)])
+    site = dst/cfg.doc_path.name
+    if args.katex: vendor_katex(site, args.katex)
+    shutil.rmtree(cfg.doc_path, ignore_errors=True)
+    shutil.move(site, cfg.doc_path)
+    return rc
+
+if __name__ == "__main__": sys.exit(main())

@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""The commands of this repository. They need Python 3.10 or newer with pip, and nothing else.
+
+    python3 run.py demo [options]          fine-tune on the bundled data (the options of tpgm-finetune)
+    python3 run.py test [--quick] [paths]  run every notebook as a test (other options go to pytest)
+    python3 run.py install                 only prepare the environment, with the developers' tools
+
+The first run makes a virtual environment in .venv (or in $VENV) and downloads what the package needs."""
+import hashlib, json, os, subprocess, sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = Path(os.environ.get("VENV") or ROOT/".venv").absolute()
+BIN = VENV/("Scripts" if os.name == "nt" else "bin")
+PYTHON = BIN/("python.exe" if os.name == "nt" else "python")
+STAMP = VENV/"tpgm_fastai.json"
+DEV = {"dev", "docs", "timm"}
+
+def say(msg): print(msg, file=sys.stderr, flush=True)
+
+def call(*cmd, env=None):
+    "Run `cmd` in the repository and return its exit code"
+    return subprocess.call([str(c) for c in cmd], cwd=ROOT, env=env)
+
+def wanted():
+    "What decides whether an environment is up to date: the place of this checkout, and the files that list requirements"
+    files = [ROOT/n for n in ("pyproject.toml", "settings.ini", "setup.py")]
+    return hashlib.sha256(b"\0".join([str(ROOT).encode(), *(f.read_bytes() for f in files)])).hexdigest()
+
+def installed():
+    "The stamp of the last complete installation: the hash it was made from, and its extras"
+    try: return json.loads(STAMP.read_text(encoding="utf-8"))
+    except (OSError, ValueError): return {"hash": None, "extras": []}
+
+def has_pip(): return PYTHON.exists() and subprocess.call([str(PYTHON), "-c", "import pip"], stderr=subprocess.DEVNULL) == 0
+
+def make_venv():
+    if has_pip(): return
+    say(f"Making a virtual environment in {VENV}")
+    if call(sys.executable, "-m", "venv", VENV) or not has_pip():
+        sys.exit(f"Python could not make a virtual environment in {VENV}: install its venv module (Debian and Ubuntu: python3-venv) and try again.")
+
+def ensure(extras=()):
+    "Install the package, editable, with `extras` and those it already has, unless that is done already"
+    have, want = installed(), {"hash": wanted(), "extras": sorted(extras)}
+    if have["hash"] == want["hash"] and set(extras) <= set(have["extras"]): return
+    want["extras"] = sorted({*extras, *have["extras"]})
+    make_venv()
+    first = "" if have["hash"] else ". The first time this downloads PyTorch, several GB: it takes some minutes."
+    say(f"Installing the package and its requirements{first}")
+    STAMP.unlink(missing_ok=True)
+    spec = f".[{','.join(want['extras'])}]" if want["extras"] else "."
+    if call(PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", spec):
+        sys.exit("The installation stopped before its end: pip says why above. Run the same command again once that is mended.")
+    STAMP.write_text(json.dumps(want), encoding="utf-8")
+
+def demo(args):
+    ensure()
+    return call(BIN/"tpgm-finetune", *args)
+
+def test(args):
+    ensure(DEV)
+    quick = "--quick" in args
+    opts = ["--nb-modes=notebook"] if quick else ["--cov", "--cov-report=term-missing:skip-covered"]
+    path = os.pathsep.join(filter(None, [str(ROOT/".ci"), os.environ.get("PYTHONPATH")]))
+    env = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYTHONHASHSEED": "0", **os.environ, "PYTHONPATH": path}
+    return call(PYTHON, "-m", "pytest", "-p", "nbtests", "-q", "-n", "auto", "--maxprocesses", "8", "--dist", "worksteal",
+                *opts, *(a for a in args if a != "--quick"), env=env)
+
+def install(args): ensure(DEV)
+
+def main(args):
+    if sys.version_info < (3, 10): sys.exit(f"Python 3.10 or newer is needed; this is {sys.version.split()[0]}.")
+    commands = {"demo": demo, "test": test, "install": install}
+    if not args or args[0] not in commands: sys.exit(__doc__)
+    return commands[args[0]](args[1:])
+
+if __name__ == "__main__":
+    try: sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt: sys.exit(130)
