@@ -9,6 +9,7 @@ its version, its domain, and whether the foundation model has seen the font.
 """
 import argparse, csv, io, json, lzma, re, shutil, subprocess, sys, tarfile, tempfile
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np, torch
@@ -199,6 +200,7 @@ def main():
     args = p.parse_args()
     if not (args.data/'fonts.tsv').is_file(): p.error(f'{args.data} holds no fonts.tsv')
     if not shutil.which('npm'): p.error('npm is needed to fetch the fonts; it comes with Node.js')
+    if missing := [n for n in ('fontTools', 'brotli') if find_spec(n) is None]: p.error(f'{" and ".join(missing)} missing: pip install "tpgm_fastai[data]"')
     fonts = read_fonts(args.data/'fonts.tsv')
     with tempfile.TemporaryDirectory() as tmp:
         folder = (args.packages or Path(tmp)).resolve()
