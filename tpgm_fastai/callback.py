@@ -7,7 +7,7 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/callback.html.md"""
 # %% auto #0
 __all__ = ['authors', 'split_train', 'TPGMCallback']
 
-# %% ../nbs/api/04_callback.ipynb #1d0a0e61
+# %% ../nbs/api/04_callback.ipynb #3f1e850f
 import math
 import warnings
 from contextlib import nullcontext
@@ -17,7 +17,7 @@ import torch
 from fastai.callback.core import Callback
 from fastai.callback.fp16 import NonNativeMixedPrecision
 from fastai.callback.tracker import TrackerCallback
-from fastai.torch_core import apply, get_random_states, no_random, set_random_states, to_device, to_float
+from fastai.torch_core import get_random_states, no_random, set_random_states, to_device, to_float
 from fastcore.basics import GetAttr, patch
 
 from .anchor import named_weights, unwrap
@@ -134,12 +134,12 @@ class TPGMCallback(Callback):
         if learn is not None: _attach(self, learn)
         self.__dict__["_learn"] = learn
 
-# %% ../nbs/api/04_callback.ipynb #3322e4ba
+# %% ../nbs/api/04_callback.ipynb #f2b3f94d
 @patch
 def closure(self:TPGMCallback, model):
     "Loss of `model` on the next radius batch"
     b = to_device(next(self.batches), next(model.parameters()).device)
-    b = apply(lambda t: t.as_subclass(torch.Tensor) if isinstance(t, torch.Tensor) else t, b)
+    b = [t.as_subclass(torch.Tensor) if isinstance(t, torch.Tensor) else t for t in b]
     i = getattr(self.learn.dls, "n_inp", 1 if len(b)==1 else len(b)-1)
     amp = getattr(getattr(self.learn, "mixed_precision", None), "autocast", None)
     with amp or nullcontext():

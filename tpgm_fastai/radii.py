@@ -154,7 +154,7 @@ def _scalar(loss):
     if not loss.requires_grad: raise ValueError("The loss does not depend on weights that are trained: use the model that the closure is given, without `no_grad` or `detach`.")
     return loss.sum()
 
-# %% ../nbs/api/02_radii.ipynb #492397bd
+# %% ../nbs/api/02_radii.ipynb #3120ef1f
 def _radius_pass(closure, anchor, ratios, shapes):
     "Loss (detached), inner products of every row, and which layers have a gradient"
     live = [p for p in anchor.params if p.requires_grad]
@@ -166,7 +166,7 @@ def _radius_pass(closure, anchor, ratios, shapes):
         found = dict(zip(map(id, live), torch.autograd.grad(loss, live, allow_unused=True)))
     del new
     grads = [found.get(id(p)) for p in anchor.params]
-    return loss.detach(), row_dots(grads, weights, anchor.values, shapes), [g is not None for g in grads]
+    return loss.detach().as_subclass(torch.Tensor), row_dots(grads, weights, anchor.values, shapes), [g is not None for g in grads]
 
 # %% ../nbs/api/02_radii.ipynb #4ba09f65
 def _same(saved, here, what):
