@@ -7,16 +7,17 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/cli.html.md"""
 # %% auto #0
 __all__ = ['finetune']
 
-# %% ../nbs/api/10_cli.ipynb #e7476b3a
+# %% ../nbs/api/10_cli.ipynb #85fb38fe
 import json
 import shutil
 import sys
 import time
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from fastai.torch_core import set_seed
-from fastcore.script import Param, call_parse
+from fastcore.script import call_parse
 from matplotlib import pyplot as plt
 from safetensors.torch import save_file
 
@@ -92,23 +93,26 @@ def _finetune(data, id, ood, arch, weights, method, epochs, lr, size, bs, seed, 
                     arch=arch if data else "glyph_net", weights=weights, lrs=used, epochs=epochs, bs=bs, size=size if data else 32, seed=seed)
     return _run(task, names, used, epochs, seed, out, settings), task.id, out
 
-# %% ../nbs/api/10_cli.ipynb #eaea2e81
-@call_parse
+# %% ../nbs/api/10_cli.ipynb #54cacbac
+Several = Annotated[str, {"action": "append"}] # An option that may be given several times
+
+# %% ../nbs/api/10_cli.ipynb #c4f1dfb1
+@call_parse(pos=["data"])
 def finetune(
-    data:Param("Folder with pictures as DATA/<domain>/<class>/<image>; without it, the embedded benchmark", str, nargs="?")=None,
-    id:Param("Domain to fine-tune on, a folder of DATA", str)=None,
-    ood:Param("Domain to test on; may be given several times", str, action="append")=None,
-    arch:Param("Architecture, of torchvision or timm", str)="resnet50",
-    weights:Param("Checkpoint of the pretrained weights (.safetensors or .pt), where they cannot be downloaded", str)=None,
-    method:Param("lp, ft, wise, tpgm, tpgm_authors or tpgm_posthoc; may be given several times; default: all but the last", str, action="append")=None,
-    epochs:Param("Epochs of fine-tuning", int)=10,
-    lr:Param("Highest learning rate, for every method; default: what was chosen on the benchmark's validation data, 1e-4 for your own", float)=None,
-    size:Param("Side of a picture in pixels", int)=224,
-    bs:Param("Batch size", int)=64,
-    seed:Param("Seed of everything random", int)=0,
-    skip_bad:Param("Leave unreadable images out instead of stopping", bool)=False,
-    workers:Param("Processes that read images", int)=None,
-    out:Param("Folder for the results; default: runs/<data>-<time>", str)=None,
+    data:str=None, # Folder with pictures as DATA/<domain>/<class>/<image>; without it, the embedded benchmark
+    id:str=None, # Domain to fine-tune on, a folder of DATA
+    ood:Several=None, # Domain to test on; may be given several times
+    arch:str="resnet50", # Architecture, of torchvision or timm
+    weights:str=None, # Checkpoint of the pretrained weights (.safetensors, .pt); without it they are downloaded
+    method:Several=None, # lp, ft, wise, tpgm, tpgm_authors or tpgm_posthoc; may be given several times; without it, all but the last
+    epochs:int=10, # Epochs of fine-tuning
+    lr:float=None, # Highest learning rate; without it, what was chosen on the benchmark's validation data, and 1e-4 for DATA
+    size:int=224, # Side of a picture in pixels
+    bs:int=64, # Batch size
+    seed:int=0, # Seed of everything random
+    skip_bad:bool=False, # Leave unreadable images out instead of stopping
+    workers:int=None, # Processes that read images
+    out:str=None, # Folder for the results; without it, runs/<data>-<time>
 ):
     "Fine-tune a pretrained model on one domain, with TPGM and with what one would do without it, and test on all"
     try: results, name, out = _finetune(data, id, ood or [], arch, weights, method, epochs, lr, size, bs, seed, skip_bad, workers, out)
