@@ -50,13 +50,13 @@ def get_norm(
     near = get_close_matches(str(name), norms, n=1)
     raise ValueError(f"Unknown norm {name!r}{f': did you mean {near[0]!r}?' if near else '.'} Known: {', '.join(norms)}.")
 
-# %% ../nbs/api/00_projection.ipynb #b9cf99eb
+# %% ../nbs/api/00_projection.ipynb #52037567
 def ratio(
     radius:Tensor, # Radius of each group, weight-space distance, ≥ 0
     norm:Tensor, # Norm of each group
 )->Tensor: # Share of the displacement that is kept, 0 to 1
     "How far along the displacement the ball ends"
-    return (radius / (norm + eps)).clamp(max=1)
+    return torch.where(radius < norm + eps, radius / (norm + eps), 1)
 
 # %% ../nbs/api/00_projection.ipynb #7772fc06
 def _wide(t): return t.float() if t.dtype in (torch.float16, torch.bfloat16) else t
@@ -85,7 +85,7 @@ def project(
     if not weight.numel(): return weight.clone()
     return blend(weight, anchor, ratio(radius, get_norm(norm)(displacement(weight, anchor))))
 
-# %% ../nbs/api/00_projection.ipynb #d1970538
+# %% ../nbs/api/00_projection.ipynb #3379167e
 def radius_grad(
     grad:Tensor, # Gradient of the loss at the projected weight
     delta:Tensor, # Displacement of the *unprojected* weight, same shape
@@ -93,6 +93,7 @@ def radius_grad(
     norm:str="mars", # A key of `norms`
 )->Tensor: # 0-d: ∂L/∂γ
     "Gradient of the loss with respect to the radius, through the closed-form projection (TPGM, CVPR 2023)"
+    if not delta.numel(): return delta.sum()
     n = get_norm(norm)(delta) + eps
     return torch.where(radius < n, (grad*delta).sum_to_size(n.shape) / n, 0).sum()
 

@@ -84,7 +84,7 @@ def adam_(
     denom = v.sqrt() / (1 - b2**t).sqrt() + eps
     value.copy_(torch.where(where, value - lr/(1 - b1**t)*m/denom, value))
 
-# %% ../nbs/api/02_radii.ipynb #f1967941
+# %% ../nbs/api/02_radii.ipynb #58228496
 class Balls:
     "Every layer of a model in a ball of its own around its pretrained weights"
     def __init__(self,
@@ -95,11 +95,12 @@ class Balls:
         radius:float=torch.inf, # The radius of every layer, weight-space distance
     ):
         get_norm(norm)
+        if not radius >= 0: raise ValueError(f"radius must be a number of 0 or more, not {radius!r}.")
         self.norm, self.anchor = norm, Anchor(model, anchor, exclude)
         with torch.no_grad(): self.rows = Rows(row_norms(self.anchor.params, self.anchor.values, norm))
         self.state = {}
         self._measure()
-        self.state["radius"] = torch.full_like(self._furthest, radius)
+        self.state["radius"] = torch.tensor(radius, dtype=torch.float64).to(self._furthest).expand_as(self._furthest).clone()
 
     @torch.no_grad()
     def _measure(self):
