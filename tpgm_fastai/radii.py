@@ -7,9 +7,10 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/radii.html.md"""
 # %% auto #0
 __all__ = ['kept_rng', 'adam_', 'Balls', 'Radii']
 
-# %% ../nbs/api/02_radii.ipynb #92ae2ed3
+# %% ../nbs/api/02_radii.ipynb #b185be53
 import random, sys
 from contextlib import contextmanager
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -155,7 +156,7 @@ def _scalar(loss):
     if not loss.requires_grad: raise ValueError("The loss does not depend on weights that are trained: use the model that the closure is given, without `no_grad` or `detach`.")
     return loss.sum()
 
-# %% ../nbs/api/02_radii.ipynb #3120ef1f
+# %% ../nbs/api/02_radii.ipynb #7c7d5086
 def _radius_pass(closure, anchor, ratios, shapes):
     "Loss (detached), inner products of every row, and which layers have a gradient"
     live = [p for p in anchor.params if p.requires_grad]
@@ -167,7 +168,7 @@ def _radius_pass(closure, anchor, ratios, shapes):
         found = dict(zip(map(id, live), torch.autograd.grad(loss, live, allow_unused=True)))
     del new
     grads = [found.get(id(p)) for p in anchor.params]
-    return loss.detach().as_subclass(torch.Tensor), row_dots(grads, weights, anchor.values, shapes), [g is not None for g in grads]
+    return loss.detach().as_subclass(torch.Tensor), row_dots(grads, weights, anchor.values, shapes), tuple(g is not None for g in grads)
 
 # %% ../nbs/api/02_radii.ipynb #4ba09f65
 def _same(saved, here, what):
@@ -184,7 +185,11 @@ def _check_state(state, radii):
     bad = [k for k,v in radii.state.items() if state[k].shape != v.shape or state[k].isnan().any()]
     if bad: raise ValueError(f"The saved {', '.join(bad)} hold NaN or have another shape: the file is damaged.")
 
-# %% ../nbs/api/02_radii.ipynb #2fce6261
+# %% ../nbs/api/02_radii.ipynb #60ce3349
+@lru_cache(16)
+def _mask(flags, device): return torch.tensor(flags, device=device)            # sent to the device once, not at every step
+
+# %% ../nbs/api/02_radii.ipynb #48198fbb
 class Radii(Balls):
     "Learned projection radii around the pretrained weights of a model (TPGM, Tian et al., CVPR 2023)"
     def __init__(self,
@@ -223,7 +228,7 @@ class Radii(Balls):
 
     @torch.no_grad()
     def _start(self, flat):
-        trained = self._furthest.new_tensor([p.requires_grad for p in self.anchor.params], dtype=torch.bool)
+        trained = _mask(tuple(p.requires_grad for p in self.anchor.params), flat.device)
         first = self._first(self.rows.reduce(flat, "min"), self._furthest)
         self._set(first, self.state["radius"].isinf() & (self._furthest >= eps) & trained)
 
@@ -239,9 +244,9 @@ class Radii(Balls):
         r = self.state["radius"]
         binds = self.rows.spread(r) < flat + eps
         grad = self.rows.reduce(torch.where(binds, self.rows.flatten(dots)/(flat + eps), 0), "sum")
-        sound = loss.isfinite() & grad[grad.new_tensor(has_grad, dtype=torch.bool)].isfinite().all()
+        sound = loss.isfinite() & grad.isfinite().all()
         self.state["skipped"] += ~sound
-        adam_(r, grad, self.state, self.lr, where=r.isfinite() & grad.new_tensor(has_grad, dtype=torch.bool) & sound)
+        adam_(r, grad, self.state, self.lr, where=r.isfinite() & _mask(has_grad, flat.device) & sound)
         return loss
 
     def state_dict(self):
