@@ -45,13 +45,13 @@ def test(method, lr, seed, work):
     return domain_accuracy(learn, task.tests)
 
 def summary(runs):
-    "Mean and sd over the seeds, in per cent, and paired differences to plain fine-tuning and to the probe"
+    "Mean and sd over the seeds, in per cent, paired differences to plain fine-tuning and to the probe, and median seconds"
     rows = {}
     for m in runs:
         rows[m] = dict(lr=runs[m][0]["lr"])
         for k in ("valid", "id", "ood_mean", "seconds"):
             v = np.array([r[k] for r in runs[m]])*(1 if k=="seconds" else 100)
-            rows[m] |= {k: v.mean(), f"{k}_sd": v.std(ddof=1)}
+            rows[m] |= {k: np.median(v) if k=="seconds" else v.mean(), f"{k}_sd": v.std(ddof=1)}
             for base in () if k=="seconds" else ("ft", "lp"):
                 if m==base: continue
                 d = v - 100*np.array([r[k] for r in runs[base]])

@@ -7,10 +7,10 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/radii.html.md"""
 # %% auto #0
 __all__ = ['kept_rng', 'adam_', 'Balls', 'Radii']
 
-# %% ../nbs/api/02_radii.ipynb #b185be53
+# %% ../nbs/api/02_radii.ipynb #34e59f77
 import random, sys
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import nn
@@ -156,19 +156,32 @@ def _scalar(loss):
     if not loss.requires_grad: raise ValueError("The loss does not depend on weights that are trained: use the model that the closure is given, without `no_grad` or `detach`.")
     return loss.sum()
 
-# %% ../nbs/api/02_radii.ipynb #7c7d5086
+# %% ../nbs/api/02_radii.ipynb #285a374b
+@contextmanager
+def _consumed(params, consume):
+    "Hand the gradient of every parameter to `consume(i, grad)`, and keep none"
+    def hook(i, grad):
+        consume(i, grad)
+        return grad.new_zeros(()).expand_as(grad)                             # same shape, no memory
+    hooks = [p.register_hook(partial(hook, i)) for i,p in enumerate(params) if p.requires_grad]
+    try: yield
+    finally:
+        for h in hooks: h.remove()
+
+# %% ../nbs/api/02_radii.ipynb #393a2990
 def _radius_pass(closure, anchor, ratios, shapes):
     "Loss (detached), inner products of every row, and which layers have a gradient"
     live = [p for p in anchor.params if p.requires_grad]
     if not live: raise ValueError("Every constrained layer is frozen: no radius can be learned until one is unfrozen.")
-    weights = [p.data for p in anchor.params]
+    weights, grads = [p.data for p in anchor.params], {}
+    def dots(i, grad=None): return row_dots([grad], [weights[i]], [anchor.values[i]], [shapes[i]])[0]
+    def consume(i, grad): grads[i] = dots(i, grad)
     with torch.no_grad(): new = projected(weights, anchor.values, ratios)
     with _no_trace(anchor.model), _pointing_at(anchor.params, new), torch.enable_grad():
         loss = _scalar(closure(anchor.model))
-        found = dict(zip(map(id, live), torch.autograd.grad(loss, live, allow_unused=True)))
-    del new
-    grads = [found.get(id(p)) for p in anchor.params]
-    return loss.detach().as_subclass(torch.Tensor), row_dots(grads, weights, anchor.values, shapes), tuple(g is not None for g in grads)
+        with _consumed(anchor.params, consume): torch.autograd.grad(loss, live, allow_unused=True)
+    found = [grads[i] if i in grads else dots(i) for i in range(len(weights))]
+    return loss.detach().as_subclass(torch.Tensor), found, tuple(i in grads for i in range(len(weights)))
 
 # %% ../nbs/api/02_radii.ipynb #4ba09f65
 def _same(saved, here, what):
