@@ -170,7 +170,7 @@ def _body_builder(builder, file):
 
 adamw = partial(OptimWrapper, opt=torch.optim.AdamW)
 
-# %% ../nbs/api/07_domains.ipynb #72f3ea0d
+# %% ../nbs/api/07_domains.ipynb #e1037c7f
 def image_learner(
     dls:DataLoaders, # Pictures and classes
     arch:str, # A torchvision or timm architecture
@@ -182,7 +182,9 @@ def image_learner(
     found = find_arch(arch)
     if weights and callable(found): found = _body_builder(found, weights)
     head = dict(lin_ftrs=[], ps=0., first_bn=False, concat_pool=False)
-    learn = vision_learner(dls, found, pretrained=weights is None, opt_func=adamw, wd=1e-4, metrics=accuracy, cbs=[BatchNormEval(), *L(cbs)], **head, **kwargs)
+    try: learn = vision_learner(dls, found, pretrained=weights is None, opt_func=adamw, wd=1e-4, metrics=accuracy, cbs=[BatchNormEval(), *L(cbs)], **head, **kwargs)
+    except OSError as e: raise ValueError(f"The pretrained weights of {arch} cannot be had ({e}): download them elsewhere and pass the file as weights.") from None
+    except (RuntimeError, StopIteration, AttributeError, IndexError, TypeError) as e: raise ValueError(f"fastai's vision_learner cannot take {arch} ({str(e) or type(e).__name__}): choose another architecture, such as timm's of that kind.") from None
     if weights and isinstance(found, str): load_body(learn.model[0].model, weights)
     learn.unfreeze()
     return learn
