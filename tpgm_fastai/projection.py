@@ -134,11 +134,11 @@ def row_dots(
     return [displacement(w, a).mul_(g).sum_to_size(s) if g is not None else torch.zeros(s, device=w.device, dtype=_wide(w).dtype)
             for g,w,a,s in zip(grads, weights, anchors, shapes)]
 
-# %% ../nbs/api/00_projection.ipynb #5e62b733
+# %% ../nbs/api/00_projection.ipynb #d1072057
 def projected(
     weights:list, # One tensor a layer
     anchors:list, # Their pretrained values
-    ratios:list, # Shares to keep, as `Rows.split` returns them
+    ratios:list, # Shares to keep, one tensor a layer that broadcasts against the weight
 )->list: # New tensors
     "Projected copies of many layers"
     return [blend(w, a, r.to(w.device)) for w,a,r in zip(weights, anchors, ratios)]
@@ -147,7 +147,7 @@ def projected(
 def project_(
     weights:list, # One tensor a layer, changed in place
     anchors:list, # Their pretrained values
-    ratios:list, # Shares to keep, as `Rows.split` returns them
+    ratios:list, # Shares to keep, one tensor a layer that broadcasts against the weight
 ):
     "Project many layers in place, with no temporary copy"
     for w,a,r in zip(weights, anchors, ratios):
