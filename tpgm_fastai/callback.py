@@ -7,7 +7,7 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/callback.html.md"""
 # %% auto #0
 __all__ = ['authors', 'split_train', 'TPGMCallback']
 
-# %% ../nbs/api/04_callback.ipynb #3f1e850f
+# %% ../nbs/api/04_callback.ipynb #f5ceff36
 import math
 import warnings
 from contextlib import nullcontext
@@ -22,7 +22,7 @@ from fastcore.basics import GetAttr, patch
 
 from .anchor import named_weights, unwrap
 from .interpret import plot_radii, radii_table
-from .radii import Radii
+from .radii import Radii, _number
 
 # %% ../nbs/api/04_callback.ipynb #b4cf1c53
 class _Part(GetAttr):
@@ -105,7 +105,7 @@ def _attach(cb, learn):
     cb.radii = Radii(learn.model, cb.anchor, cb.norm, exclude, cb.lr, cb.init)
     cb.anchor, cb.batches, cb.radius_loss = None, _Batches(_radius_dl(cb.dl, learn)), learn.loss_func
 
-# %% ../nbs/api/04_callback.ipynb #1083bd44
+# %% ../nbs/api/04_callback.ipynb #00180b87
 class TPGMCallback(Callback):
     "Fine-tune within learned radii around the pretrained weights (TPGM, Tian et al., CVPR 2023)"
     order, run_valid = 12, False
@@ -122,6 +122,7 @@ class TPGMCallback(Callback):
         anchor=None, # Pretrained weights: a state dict or a module; None for the model as it is when the callback is attached
     ):
         _check_when(every, between)
+        _number("steps", steps, int)
         self.dl,self.every,self.between,self.init,self.steps,self.norm,self.exclude,self.lr,self.anchor = dl,every,between,init,steps,norm,exclude,lr,anchor
         self.radii,self.history,self.losses,self.n_steps,self.cancelled = None,[],[],0,False
 

@@ -73,7 +73,7 @@ def wise(run, lr):
     ft(run, lr)
     return run.learner(wise_ft(run.start, run.tuned[lr], .5))
 
-# %% ../nbs/api/09_compare.ipynb #61a5bda0
+# %% ../nbs/api/09_compare.ipynb #35c40f80
 def tpgm(run, lr):
     "TPGM, recommended form: radii once per epoch, weights free in between"
     return run.fit(lr, TPGMCallback(run.task.radius))
@@ -86,7 +86,7 @@ def tpgm_posthoc(run, lr):
     "TPGM after the fact: one projection of the fine-tune"
     learn = ft(run, lr)
     set_seed(run.seed)
-    learn.radii_table = learn.tpgm_project({k: v for k,v in run.start.items()}, dl=run.task.radius)
+    learn.tpgm_project(run.start, dl=run.task.radius)
     return learn
 
 methods = {f.__name__: f for f in (lp, ft, wise, tpgm, tpgm_authors, tpgm_posthoc)} # Name → function(run, lr)

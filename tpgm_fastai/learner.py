@@ -73,7 +73,7 @@ def _known_anchor(learn):
     a = learn.tpgm.radii.anchor
     return dict(zip(a.names, a.values)), [n for n in named_weights(learn.model) if n not in a.names]
 
-# %% ../nbs/api/05_learner.ipynb #776356c2
+# %% ../nbs/api/05_learner.ipynb #51666885
 @patch
 def tpgm_project(self:Learner,
     anchor=None, # Pretrained weights: a state dict or a module; None for those of the callback that is attached
@@ -87,7 +87,7 @@ def tpgm_project(self:Learner,
     "Learn radii for a finished fine-tune and project it once (TPGM, CVPR 2023, the recipe for ImageNet)"
     if isinstance(dl, float): raise ValueError("The model has seen its training set: pass a DataLoader of other data, or 'valid'.")
     if anchor is None: anchor, known = _known_anchor(self); exclude = known if exclude is None else exclude
-    cb = TPGMCallback(dl, init=init, norm=norm, exclude=exclude, lr=lr, anchor=anchor)
+    cb = TPGMCallback(dl, steps=steps, init=init, norm=norm, exclude=exclude, lr=lr, anchor=anchor)
     with self.removed_cbs(self._grab_cbs(TPGMCallback)), self.added_cbs(cb), _unfrozen(cb.radii.anchor.params):
         bar = progress_bar(range(steps), leave=False)
         for _ in bar: bar.comment = f"radius loss {cb.radii.update(cb.closure):.4f}"
