@@ -6,17 +6,20 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/all.html.md"""
 
 # %% auto #0
 __all__ = ['Anchor', 'BatchNormEval', 'linear_probe', 'wise_ft', 'TPGMCallback', 'authors', 'DomainTask', 'domain_accuracy',
-           'folder_task', 'plot_radii', 'radii_table', 'save_radii', 'Balls', 'Radii']
+           'folder_task', 'plot_radii', 'radii_table', 'save_radii', 'Balls', 'Radii', 'FTP', 'FTPCallback', 'SPD',
+           'SPDCallback']
 
-# %% ../nbs/api/12_all.ipynb #45aa3821
+# %% ../nbs/api/12_all.ipynb #70973fa5
 from . import learner # adds fine_tune_tpgm, fit_tpgm and tpgm_project to Learner
 from .anchor import Anchor
 from .baselines import BatchNormEval, linear_probe, wise_ft
 from .callback import TPGMCallback, authors
 from .domains import DomainTask, domain_accuracy, folder_task
+from .ftp import FTP, FTPCallback
 from .interpret import plot_radii, radii_table, save_radii
 from .radii import Balls, Radii
+from .spd import SPD, SPDCallback
 
-# %% ../nbs/api/12_all.ipynb #43b6315d
+# %% ../nbs/api/12_all.ipynb #6b51702c
 _all_ = ["Anchor", "BatchNormEval", "linear_probe", "wise_ft", "TPGMCallback", "authors", "DomainTask", "domain_accuracy", "folder_task",
-         "plot_radii", "radii_table", "save_radii", "Balls", "Radii"]
+         "plot_radii", "radii_table", "save_radii", "Balls", "Radii", "FTP", "FTPCallback", "SPD", "SPDCallback"]

@@ -7,7 +7,8 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/anchor.html.md"""
 # %% auto #0
 __all__ = ['unwrap', 'named_weights', 'select', 'Anchor']
 
-# %% ../nbs/api/01_anchor.ipynb #89ee9053
+# %% ../nbs/api/01_anchor.ipynb #fb3f5cb6
+from contextlib import contextmanager
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from hashlib import blake2b
@@ -68,7 +69,7 @@ def _state(anchor):
     state = {k.replace("_orig_mod.", ""): v for k,v in anchor.items()}
     return {k.removeprefix("module."): v for k,v in state.items()} if all(k.startswith("module.") for k in state) else state
 
-# %% ../nbs/api/01_anchor.ipynb #35b7bbf2
+# %% ../nbs/api/01_anchor.ipynb #6a23791a
 def _check_anchor(values, params):
     missing = [n for n in params if n not in values]
     if missing: raise ValueError(f"The anchor has no value for {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''} ({len(missing)} of {len(params)} "
@@ -76,26 +77,63 @@ def _check_anchor(values, params):
     for n,p in params.items():
         if values[n].shape != p.shape:
             raise ValueError(f"{n} has shape {tuple(p.shape)} in the model and {tuple(values[n].shape)} in the anchor: exclude it, or pass the anchor that fits.")
-        if not values[n].isfinite().all(): raise ValueError(f"The anchor of {n} holds NaN or infinity.")
 
-# %% ../nbs/api/01_anchor.ipynb #f1b35651
+# %% ../nbs/api/01_anchor.ipynb #29ea663e
+def out_of_memory(tensors, what):
+    "A `MemoryError` that says what there was no room for, and what would be cheaper"
+    gb = sum(t.numel()*t.element_size() for t in tensors)/1e9
+    return MemoryError(f"There is no memory for {what} ({gb:,.1f} GB). Cheaper are keep=torch.bfloat16, which keeps the pretrained weights in half the "
+                       "memory, keep='cpu', which keeps them off the GPU, and exclude=, which leaves layers out.")
+
+def _no_room(e): return isinstance(e, torch.OutOfMemoryError) or any(s in str(e) for s in ("can't allocate memory", "not enough memory", "out of memory"))
+
+@contextmanager
+def room_for(tensors, what):
+    "Turn torch's ways of running out of memory into `out_of_memory`"
+    try: yield
+    except RuntimeError as e:
+        if _no_room(e): raise out_of_memory(tensors, what) from e
+        raise
+
+# %% ../nbs/api/01_anchor.ipynb #71c73a8b
+def _to(p, keep):
+    "What `Tensor.to` needs to bring a pretrained value to where `p` is, unless `keep` says otherwise"
+    return dict(device=keep if isinstance(keep, (str, torch.device)) else p.device, dtype=keep if isinstance(keep, torch.dtype) else p.dtype)
+
+def _check_keep(keep):
+    if isinstance(keep, torch.dtype) and not keep.is_floating_point: raise ValueError(f"keep={keep}: pretrained weights can be kept in a floating-point precision, such as torch.bfloat16.")
+    if keep is not None and not isinstance(keep, (torch.dtype, str, torch.device)): raise ValueError(f"keep={keep!r}: pass a dtype such as torch.bfloat16, a device such as 'cpu', or None.")
+
+# %% ../nbs/api/01_anchor.ipynb #6942c654
 class Anchor:
     "The constrained parameters of a model and their pretrained values"
     def __init__(self,
         model:nn.Module, # The model that is fine-tuned
         anchor=None, # Pretrained values: a state dict, a module, or None for the model as it is now; copied
         exclude=(), # What is not constrained, as in `select`
+        keep=None, # Precision (a dtype) or device in which the values are kept; None for those of the parameters
     ):
+        _check_keep(keep)
         params = select(model, exclude)
         values = dict(params) if anchor is None else _state(anchor)
         _check_anchor(values, params)
-        self.model, self.names, self.params = unwrap(model), list(params), list(params.values())
-        self.values = [values[n].detach().to(p, copy=True) for n,p in params.items()]
+        self.model, self.names, self.params, self.keep = unwrap(model), list(params), list(params.values()), keep
+        with room_for(self.params, "the anchor, a copy of the pretrained weights"): self.values = [values[n].detach().to(**_to(p, keep), copy=True) for n,p in params.items()]
+        for n,v in zip(self.names, self.values):
+            if not v.isfinite().all(): raise ValueError(f"The anchor of {n} holds NaN or infinity.")
 
-    def follow_(self):
-        "Move the pretrained values to where the parameters are now, in their precision"
-        for i,(v,p) in enumerate(zip(self.values, self.params)):
-            if v.device != p.device or v.dtype != p.dtype: self.values[i] = v.to(p)
+    @property
+    def weights(self):
+        "The parameters' data"
+        return [p.data for p in self.params]
+
+    def follow_(self)->bool: # Whether anything had moved
+        "Bring the pretrained values to where the parameters are now, in their precision and memory order"
+        moved = [i for i,(v,p) in enumerate(zip(self.values, self.params)) if (v.device, v.dtype) != tuple(_to(p, self.keep).values())]
+        for i in moved: self.values[i] = self.values[i].to(**_to(self.params[i], self.keep))
+        for i,p in enumerate(self.params):
+            if not p.is_contiguous() and p.ndim==4: self.values[i] = self.values[i].contiguous(memory_format=torch.channels_last)
+        return bool(moved)
 
     def fingerprints(self):
         "Name → digest of the pretrained values, to tell one anchor from another"

@@ -7,22 +7,18 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/callback.html.md"""
 # %% auto #0
 __all__ = ['authors', 'split_train', 'TPGMCallback']
 
-# %% ../nbs/api/04_callback.ipynb #f5ceff36
+# %% ../nbs/api/04_callback.ipynb #92294198
 import math
 import warnings
 from contextlib import nullcontext
 
-import pandas as pd
 import torch
-from fastai.callback.core import Callback
-from fastai.callback.fp16 import NonNativeMixedPrecision
 from fastai.callback.tracker import TrackerCallback
 from fastai.torch_core import get_random_states, no_random, set_random_states, to_device, to_float
 from fastcore.basics import GetAttr, patch
 
-from .anchor import named_weights, unwrap
-from .interpret import plot_radii, radii_table
-from .radii import Radii, _number
+from .base import AnchorCallback
+from .radii import Radii, positive
 
 # %% ../nbs/api/04_callback.ipynb #b4cf1c53
 class _Part(GetAttr):
@@ -77,15 +73,6 @@ def _radius_dl(dl, learn):
     if isinstance(dl, str) or not hasattr(dl, "__iter__"): raise ValueError(f"dl={dl!r}: pass a DataLoader, a share of the training set between 0 and 1, or 'valid'.")
     return lambda: dl
 
-# %% ../nbs/api/04_callback.ipynb #f948fb82
-def _no_pretrained_value(learn, anchor):
-    weights, groups = named_weights(learn.model), learn.splitter(unwrap(learn.model))
-    if len(groups) < 2 or isinstance(groups[0], torch.Tensor):
-        raise ValueError("The learner's splitter has one parameter group, so the new layers cannot be told from the pretrained ones: pass exclude, "
-                         "such as exclude='head', or exclude=() to constrain every layer.")
-    head = {id(p) for p in groups[-1]}
-    return [n for n,(p,_) in weights.items() if id(p) in head or (isinstance(anchor, dict) and n not in anchor)]
-
 # %% ../nbs/api/04_callback.ipynb #20a74d07
 authors = dict(every=1, between="project", init="min/2", steps=1) # The published form: `TPGMCallback(**authors)`
 
@@ -95,21 +82,10 @@ def _check_when(every, between):
         raise ValueError(f"every={every!r}: pass a number of optimizer steps, 1 or more, or 'epoch'.")
     if between not in ("project", "free"): raise ValueError(f"between={between!r}: pass 'project' or 'free'.")
 
-# %% ../nbs/api/04_callback.ipynb #961279d7
-def _attach(cb, learn):
-    if any(isinstance(c, TPGMCallback) and c is not cb for c in learn.cbs): raise ValueError("This learner has a TPGMCallback already: remove it with `learn.remove_cb(learn.tpgm)` first.")
-    if cb.radii is not None:
-        if cb.radii.anchor.model is not unwrap(learn.model): raise ValueError("This TPGMCallback belongs to another model: make a new one.")
-        return
-    exclude = _no_pretrained_value(learn, cb.anchor) if cb.exclude is None else cb.exclude
-    cb.radii = Radii(learn.model, cb.anchor, cb.norm, exclude, cb.lr, cb.init)
-    cb.anchor, cb.batches, cb.radius_loss = None, _Batches(_radius_dl(cb.dl, learn)), learn.loss_func
-
-# %% ../nbs/api/04_callback.ipynb #00180b87
-class TPGMCallback(Callback):
+# %% ../nbs/api/04_callback.ipynb #6e946d0e
+class TPGMCallback(AnchorCallback):
     "Fine-tune within learned radii around the pretrained weights (TPGM, Tian et al., CVPR 2023)"
-    order, run_valid = 12, False
-    _stateattrs = ("radii", "dl", "anchor", "batches")
+    make, _stateattrs = Radii, (*AnchorCallback._stateattrs, "dl", "batches")
     def __init__(self,
         dl="valid", # Radius data: a DataLoader, a share of the training set (0 to 1) to take out, or "valid"
         every:int|str="epoch", # Radius updates: every so many optimizer steps, the first one included, or "epoch" for the end of each
@@ -120,20 +96,13 @@ class TPGMCallback(Callback):
         exclude=None, # What is not constrained: names, glob patterns or modules; None for what has no pretrained value
         lr:float=1e-2, # Learning rate of the radii, weight-space distance per step
         anchor=None, # Pretrained weights: a state dict or a module; None for the model as it is when the callback is attached
+        keep=None, # Precision or device in which pretrained weights are kept, as in `Anchor`
     ):
         _check_when(every, between)
-        _number("steps", steps, int)
-        self.dl,self.every,self.between,self.init,self.steps,self.norm,self.exclude,self.lr,self.anchor = dl,every,between,init,steps,norm,exclude,lr,anchor
-        self.radii,self.history,self.losses,self.n_steps,self.cancelled = None,[],[],0,False
+        super().__init__(anchor, exclude, norm=norm, lr=lr, init=init, keep=keep)
+        self.dl,self.every,self.between,self.steps,self.losses,self.n_steps = dl,every,between,positive("steps", steps, int),[],0
 
-    def _init_state(self): super()._init_state(); self.radii = None
-
-    @property
-    def learn(self): return self.__dict__.get("_learn")
-    @learn.setter
-    def learn(self, learn):
-        if learn is not None: _attach(self, learn)
-        self.__dict__["_learn"] = learn
+    def after_attach(self, learn): self.batches, self.radius_loss = _Batches(_radius_dl(self.dl, learn)), learn.loss_func
 
 # %% ../nbs/api/04_callback.ipynb #f2b3f94d
 @patch
@@ -147,58 +116,27 @@ def closure(self:TPGMCallback, model):
         pred = model(*b[:i])
         return self.radius_loss(to_float(pred) if amp else pred, *b[i:])
 
-# %% ../nbs/api/04_callback.ipynb #a11811fb
-@patch(as_prop=True)
-def aside(self:TPGMCallback):
-    "Whether the learner is only trying learning rates"
-    return hasattr(self.learn, "lr_finder")
-
+# %% ../nbs/api/04_callback.ipynb #ddf2f668
 @patch
 def before_train(self:TPGMCallback):
-    "Refuse what would silently go wrong"
-    if self.radii is None: raise RuntimeError("This callback was saved without its anchor (`export` leaves it out): remove it with `learn.remove_cb(learn.tpgm)`, or attach a new one with `anchor=`.")
-    if any(isinstance(c, NonNativeMixedPrecision) for c in self.learn.cbs): raise ValueError("NonNativeMixedPrecision steps a copy of the weights: use `to_fp16` or `to_bf16`.")
+    "Refuse what would silently go wrong, and warn of a leak"
+    AnchorCallback.before_train(self)
     if self.dl == "valid" and self.learn.epoch==0 and any(isinstance(c, TrackerCallback) for c in self.learn.cbs):
         warnings.warn("The radii learn from the validation set, whose metrics another callback uses to choose an epoch: pass TPGMCallback(dl=0.1), or a DataLoader, for a clean choice.")
 
 @patch
-def after_cancel_step(self:TPGMCallback): self.cancelled = True
-
-# %% ../nbs/api/04_callback.ipynb #6bbdacca
-@patch
-def after_step(self:TPGMCallback):
-    "After a real optimizer step: update, project or nothing"
-    if self.cancelled or self.aside: self.cancelled = False; return
+def stepped(self:TPGMCallback):
+    "Update, project or nothing"
     due = self.every != "epoch" and self.n_steps % self.every == 0
     self.n_steps += 1
-    if due: self.losses.append(self.radii.step_(self.closure, self.steps))
-    elif self.between == "project": self.radii.project_()
+    if due: self.losses.append(self.method.step_(self.closure, self.steps))
+    elif self.between == "project": self.method.project_()
 
 @patch
-def after_train(self:TPGMCallback):
-    "At the end of an epoch every layer is in its ball, before anything is validated or saved"
-    if self.aside: return
-    if self.every == "epoch": self.losses.append(self.radii.step_(self.closure, self.steps))
-    elif self.between == "free": self.radii.project_()
+def epoch_ended(self:TPGMCallback)->dict:
+    "Move every layer into its ball; the radius loss and the radii"
+    if self.every == "epoch": self.losses.append(self.method.step_(self.closure, self.steps))
+    elif self.between == "free": self.method.project_()
     loss = torch.stack(self.losses).mean().item() if self.losses else math.nan
-    self.history.append(dict(loss=loss, radius=self.radii.values, distance=self.radii.distances))
     self.losses = []
-    self.radii.check()
-
-# %% ../nbs/api/04_callback.ipynb #e7f2a28d
-@patch
-def table(self:TPGMCallback)->pd.DataFrame:
-    "`interpret.radii_table` of the radii now"
-    return radii_table(self.radii)
-
-@patch
-def log(self:TPGMCallback)->pd.DataFrame:
-    "One row an epoch: the radius loss, and radius and distance of every layer"
-    rows = [{("", "loss"): h["loss"], **{(k, n): v for k in ("radius", "distance") for n,v in h[k].items()}} for h in self.history]
-    return pd.DataFrame(rows, columns=pd.MultiIndex.from_tuples(rows[0]) if rows else None).rename_axis(index="epoch")
-
-@patch
-def show(self:TPGMCallback)->pd.DataFrame:
-    "Draw the radii and distances of every layer, and return them as a table"
-    plot_radii(df := self.table())
-    return df
+    return dict(loss=loss, radius=self.method.values)

@@ -7,7 +7,7 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/interpret.html.md"""
 # %% auto #0
 __all__ = ['radii_table', 'plot_radii', 'save_radii']
 
-# %% ../nbs/api/03_interpret.ipynb #bb72621a
+# %% ../nbs/api/03_interpret.ipynb #bb991082
 import json
 
 import pandas as pd
@@ -15,18 +15,18 @@ import torch
 from matplotlib import pyplot as plt
 from safetensors.torch import save_file
 
-from .projection import get_norm
-from .radii import Balls
+from .projection import get_norm, wide
+from .radii import Anchored
 
-# %% ../nbs/api/03_interpret.ipynb #109b030d
+# %% ../nbs/api/03_interpret.ipynb #ba81c82c
 @torch.no_grad()
 def radii_table(
-    radii:Balls, # `Balls` or `Radii`, of a model that has been trained
+    radii:Anchored, # `Radii`, `FTP` or the like, of a model that has been trained
 )->pd.DataFrame: # One row a layer, in the model's order: `weights`, `radius`, `distance`, `change`, `used`
     "What every layer was allowed to move, and how far it went"
     a, norm = radii.anchor, get_norm(radii.norm)
-    size = torch.tensor([norm(v).double().mean() for v in a.values])
-    df = pd.DataFrame(dict(weights=[v.numel() for v in a.values], radius=radii.values.values(), distance=radii.distances.values()), index=pd.Index(a.names, name="layer"))
+    size = torch.tensor([norm(wide(v)).double().mean() for v in a.values])
+    df = pd.DataFrame(dict(weights=[v.numel() for v in a.values], radius=getattr(radii, "values", dict.fromkeys(a.names, torch.inf)).values(), distance=radii.distances.values()), index=pd.Index(a.names, name="layer"))
     df["change"] = df.distance / size.where(size > 0, torch.nan).numpy()
     df["used"] = (df.distance / df.radius).where(df.distance > 0, 0.)
     return df
@@ -50,9 +50,9 @@ def plot_radii(
     ax.legend(frameon=False, loc="lower right", fontsize=8)
     return ax
 
-# %% ../nbs/api/03_interpret.ipynb #59ab0cfb
+# %% ../nbs/api/03_interpret.ipynb #7acae6ef
 def save_radii(
-    radii:Balls, # `Balls` or `Radii`
+    radii:Anchored, # `Radii`, `FTP` or the like
     file, # Where to, `.safetensors`
 ):
     "Write radii and distances to a safetensors file, one number a layer, in the order of `layers` in its header"

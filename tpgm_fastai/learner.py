@@ -7,7 +7,7 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/learner.html.md"""
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/api/05_learner.ipynb #c3d89b95
+# %% ../nbs/api/05_learner.ipynb #80b88c23
 import inspect
 from contextlib import contextmanager
 
@@ -18,21 +18,25 @@ from fastcore.basics import patch
 from fastprogress.fastprogress import progress_bar
 
 from .anchor import named_weights
+from .base import AnchorCallback, attached
 from .callback import TPGMCallback
 from .interpret import radii_table
 
-# %% ../nbs/api/05_learner.ipynb #29c64da3
-_options = {"radius_lr" if k=="lr" else k for k in inspect.signature(TPGMCallback).parameters}
+# %% ../nbs/api/05_learner.ipynb #7c391e8a
+def attach(
+    learn, # The learner
+    kind, # Class of the callback
+    kwargs, # The options of that class, `lr` as `radius_lr`, and others
+)->dict: # The others
+    "Attach a callback with those of `kwargs` that are its options, or go on with the one there is"
+    if "lr" in kwargs: raise TypeError("lr is ambiguous here: the weights' learning rate is lr_max (base_lr for fine_tune), the radii's is radius_lr.")
+    names = {"radius_lr" if k=="lr" else k for k in inspect.signature(kind).parameters}
+    options, there = {k.removeprefix("radius_"): v for k,v in kwargs.items() if k in names}, attached(learn)
+    if not isinstance(there, kind): learn.add_cb(kind(**options))
+    elif options: raise ValueError(f"This learner has a {kind.__name__} already, so {', '.join(options)} cannot be set now: `learn.remove_cb(learn.{there.name})` starts over.")
+    return {k: v for k,v in kwargs.items() if k not in names}
 
-def _attached(learn, kwargs):
-    "Attach a callback with those of `kwargs` that are its options, or go on with the one there is; returns the other kwargs"
-    if "lr" in kwargs: raise TypeError("lr is ambiguous here: the weights' learning rate is lr_max (base_lr for fine_tune_tpgm), the radii's is radius_lr.")
-    options = {k.removeprefix("radius_"): v for k,v in kwargs.items() if k in _options}
-    if not hasattr(learn, "tpgm"): learn.add_cb(TPGMCallback(**options))
-    elif options: raise ValueError(f"This learner has a TPGMCallback already, so {', '.join(options)} cannot be set now: `learn.remove_cb(learn.tpgm)` starts over.")
-    return {k: v for k,v in kwargs.items() if k not in _options}
-
-# %% ../nbs/api/05_learner.ipynb #19636bb9
+# %% ../nbs/api/05_learner.ipynb #71306602
 @patch
 def fine_tune_tpgm(self:Learner,
     epochs:int, # Epochs with all layers unfrozen
@@ -41,7 +45,7 @@ def fine_tune_tpgm(self:Learner,
     **kwargs # Options of `TPGMCallback` (`lr` as `radius_lr`) and of `Learner.fine_tune`
 )->Learner: # The learner, with the callback as `learn.tpgm`
     "`Learner.fine_tune` within learned radii around the weights that the learner has now"
-    kwargs = _attached(self, kwargs)
+    kwargs = attach(self, TPGMCallback, kwargs)
     self.fine_tune(epochs, base_lr, freeze_epochs, **kwargs)
     return self
 
@@ -52,11 +56,11 @@ def fit_tpgm(self:Learner,
     **kwargs # Options of `TPGMCallback` (`lr` as `radius_lr`) and of `Learner.fit_one_cycle`
 )->Learner: # The learner, with the callback as `learn.tpgm`
     "`Learner.fit_one_cycle` within learned radii around the weights that the learner has now"
-    kwargs = _attached(self, kwargs)
+    kwargs = attach(self, TPGMCallback, kwargs)
     self.fit_one_cycle(n_epoch, lr_max, **kwargs)
     return self
 
-# %% ../nbs/api/05_learner.ipynb #d54bcba3
+# %% ../nbs/api/05_learner.ipynb #2b1f7076
 @contextmanager
 def _unfrozen(params):
     was = [p.requires_grad for p in params]
@@ -68,12 +72,12 @@ def _unfrozen(params):
 
 def _known_anchor(learn):
     "Pretrained weights of the attached callback, and what it does not constrain"
-    if not hasattr(learn, "tpgm"):
+    if not (there := attached(learn)):
         raise ValueError("The pretrained weights are not known: pass anchor= (a state dict or a model), or attach a TPGMCallback before fine-tuning.")
-    a = learn.tpgm.radii.anchor
+    a = there.method.anchor
     return dict(zip(a.names, a.values)), [n for n in named_weights(learn.model) if n not in a.names]
 
-# %% ../nbs/api/05_learner.ipynb #51666885
+# %% ../nbs/api/05_learner.ipynb #4146e162
 @patch
 def tpgm_project(self:Learner,
     anchor=None, # Pretrained weights: a state dict or a module; None for those of the callback that is attached
@@ -88,7 +92,7 @@ def tpgm_project(self:Learner,
     if isinstance(dl, float): raise ValueError("The model has seen its training set: pass a DataLoader of other data, or 'valid'.")
     if anchor is None: anchor, known = _known_anchor(self); exclude = known if exclude is None else exclude
     cb = TPGMCallback(dl, steps=steps, init=init, norm=norm, exclude=exclude, lr=lr, anchor=anchor)
-    with self.removed_cbs(self._grab_cbs(TPGMCallback)), self.added_cbs(cb), _unfrozen(cb.radii.anchor.params):
+    with self.removed_cbs(self._grab_cbs(AnchorCallback)), self.added_cbs(cb), _unfrozen(cb.radii.anchor.params):
         bar = progress_bar(range(steps), leave=False)
         for _ in bar: bar.comment = f"radius loss {cb.radii.update(cb.closure):.4f}"
         cb.radii.project_()
