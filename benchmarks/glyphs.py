@@ -4,6 +4,7 @@ Learning rates are chosen on the ID validation fonts, by mean accuracy over the 
 tested. Radii learn from fonts of their own, which no choice is made on. One thread for each run."""
 import json, platform, time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -19,17 +20,19 @@ from tpgm_fastai.glyphs import glyph_task
 
 RESULTS = Path(__file__).parent/"results"
 
-def train(seed, lrs, epochs, work):
-    "Every method at every learning rate for one seed: weights into `work`, validation accuracies and seconds back"
+def train(seed, lrs, epochs, work, names=tuple(methods)):
+    "Every method at every learning rate for one seed: weights into `work`, validation accuracies and seconds back; what is there already is kept"
     torch.set_num_threads(1)
     run, rows = Run(glyph_task(seed), epochs, seed), []
     with run.learner().no_bar():
-        for lr in lrs:
-            for m in methods:
-                if m=="lp" and lr!=lrs[0]: continue
+        for m,lr in product(names, lrs):
+            if m=="lp" and lr!=lrs[0]: continue
+            file = work/f"{m}-{lr}-{seed}.json"
+            if not file.exists():
                 learn, r = try_method(run, m, lr, test=False)
-                torch.save(learn.model.state_dict(), work/f"{m}-{lr}-{seed}.pt")
-                rows.append(dict(method=m, lr=lr, seed=seed, **r))
+                torch.save(learn.model.state_dict(), file.with_suffix(".pt"))
+                file.write_text(json.dumps(dict(method=m, lr=lr, seed=seed, **r)))
+            rows.append(json.loads(file.read_text()))
     return rows
 
 def choose(trained):
@@ -44,15 +47,15 @@ def test(method, lr, seed, work):
     learn.model.load_state_dict(torch.load(work/f"{method}-{lr}-{seed}.pt", weights_only=True))
     return domain_accuracy(learn, task.tests)
 
-def summary(runs):
-    "Mean and sd over the seeds, in per cent, paired differences to plain fine-tuning and to the probe, and median seconds"
+def summary(runs, bases=("ft", "lp")):
+    "Mean and sd over the seeds, in per cent, paired differences to the `bases`, and median seconds"
     rows = {}
     for m in runs:
         rows[m] = dict(lr=runs[m][0]["lr"])
         for k in ("valid", "id", "ood_mean", "seconds"):
             v = np.array([r[k] for r in runs[m]])*(1 if k=="seconds" else 100)
             rows[m] |= {k: np.median(v) if k=="seconds" else v.mean(), f"{k}_sd": v.std(ddof=1)}
-            for base in () if k=="seconds" else ("ft", "lp"):
+            for base in () if k=="seconds" else bases:
                 if m==base: continue
                 d = v - 100*np.array([r[k] for r in runs[base]])
                 rows[m] |= {f"{k}_vs_{base}": d.mean(), f"{k}_vs_{base}_sd": d.std(ddof=1), f"{k}_vs_{base}_p": float(ttest_rel(d, 0*d).pvalue)}

@@ -1,19 +1,28 @@
-"""What a TPGM step costs, in time and in memory, beside a plain training step and beside TPGM by deep copies.
+"""What a step of TPGM, FTP and SPD costs, in time and in memory, beside a plain training step and beside the same methods written the direct way.
 
-    python benchmarks/step_cost.py                 three networks on the CPU (a quarter of an hour on two free cores); writes results/step_cost.json
-    python benchmarks/step_cost.py --quick         ResNet-18 and few repeats (a minute): prints only
-    python benchmarks/step_cost.py --device cuda   the same on a GPU
+    python benchmarks/step_cost.py                 on the CPU (a quarter of an hour on two free cores); writes results/step_cost.json
+    python benchmarks/step_cost.py --quick         ResNet-18 and few repeats (two minutes): prints only
+    python benchmarks/step_cost.py --device cuda   on a GPU, with networks and batches fit for one; writes results/step_cost_cuda.json
     python benchmarks/step_cost.py --threads 1 --clock cpu    on a machine that is busy with other work
 
-Four steps are timed, on one network with random weights:
+First the pass alone, over ResNet-50's weights and with forward and backward left out, as multiples of one `torch._foreach_add_` of one set of
+weights to another:
 
-- plain      zero_grad, forward, cross-entropy, backward, SGD with Nesterov momentum
-- floor      plain, and a bare forward and backward over the radius batch: every step of TPGM needs these
-- ours       plain, and `Radii.step_` on a radius batch of the same size (MARS norm, head excluded)
-- deep copy  plain, and TPGM as its paper describes it, written the direct way: copy the network, project each layer of the copy with autograd,
-             differentiate the loss with respect to one radius a layer, Adam, project each layer of the network
+- project    `Balls.project_`: norms of the displacements, projection
+- tpgm       what `Radii.step_` does beside forward and backward: norms, projected weights, inner products with the gradients, Adam, projection
+- ftp, spd   `FTP.step_` and `SPD.step_`
 
-Time: the four alternate within each repeat, in turning order, so that a machine that is busy with something else slows them all. A ratio is
+Then whole steps, on networks with random weights:
+
+- plain         zero_grad, forward, cross-entropy, backward, optimizer
+- floor         plain, and a bare forward and backward over the radius batch: every step of TPGM needs these
+- tpgm          plain, and `Radii.step_` on a radius batch of the same size (MARS norm, head excluded)
+- ftp, spd      plain, and `FTP.step_` or `SPD.step_`
+- deep copy     plain, and TPGM as its paper describes it: copy the network, project each layer of the copy with autograd, differentiate the
+                loss with respect to one radius a layer, Adam, project each layer of the network
+- ftp by layer  plain, and FTP as a loop over the layers
+
+Time: the steps alternate within each repeat, in turning order, so that a machine that is busy with something else slows them all. A ratio is
 taken within its repeat; shown are the median and the quartiles of the ratios.
 
 Memory: each step runs alone in a fresh process. Compared is the largest resident set that the kernel saw (VmHWM in /proc/self/status; on CUDA
@@ -21,103 +30,88 @@ the allocator's peak), while glibc returns every freed block of 64 kB or more at
 """
 import json, os, platform, resource, sys
 from concurrent.futures import ProcessPoolExecutor
-from copy import deepcopy
+from contextlib import nullcontext
 from datetime import date
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter, process_time
 
 import torch
+from direct import DeepCopyTPGM, FTPByLayer
 from fastcore.script import call_parse, store_true
 from fastprogress.fastprogress import progress_bar
 from torch import nn
-from torch.func import functional_call
 from torch.nn import functional as F
 from torchvision import models
 
 from tpgm_fastai import __version__
-from tpgm_fastai.radii import Radii
+from tpgm_fastai.ftp import FTP
+from tpgm_fastai.projection import eps
+from tpgm_fastai.radii import Balls, Radii, adam_
+from tpgm_fastai.spd import SPD
 
-NETS = dict(resnet18=dict(batch=8, size=64, exclude='fc', goal=2.15), resnet50=dict(batch=8, size=96, exclude='fc', goal=2.3),
-            vit_b_16=dict(batch=2, size=224, exclude='heads', goal=2.3))
-STEPS = ['plain', 'floor', 'ours', 'deep copy']
-SGD = dict(lr=1e-3, momentum=.9, nesterov=True, weight_decay=5e-4)
-OUT = Path(__file__).resolve().parent/'results'/'step_cost.json'
+OUT = Path(__file__).resolve().parent/'results'
 
-# ---- TPGM by deep copies
+# ---- networks
 
-eps = 1e-8
+class Blocks(nn.Module):
+    "A stack of transformer blocks over random tokens: 1.3 billion parameters at its defaults"
+    def __init__(self, width=2048, depth=26, classes=1000):
+        super().__init__()
+        layer = partial(nn.TransformerEncoderLayer, width, width//128 or 1, 4*width, dropout=0., batch_first=True, norm_first=True)
+        self.blocks, self.head = nn.ModuleList(layer() for _ in range(depth)), nn.Linear(width, classes)
+    def forward(self, x):
+        for b in self.blocks: x = b(x)
+        return self.head(x.mean(1))
 
-def mars(delta): return delta.abs().sum(tuple(range(1, delta.ndim)) or (0,), keepdim=True)
+def sgd(params): return torch.optim.SGD(params, lr=1e-3, momentum=.9, nesterov=True, weight_decay=5e-4)
+def adamw(params): return torch.optim.AdamW(params, lr=1e-4, foreach=True)
+def picture(net, size, batch, exclude, opt, **kwargs): return dict(make=partial(getattr(models, net), weights=None), shape=(3, size, size), batch=batch, exclude=exclude, opt=opt, **kwargs)
 
-def project(weight, anchor, radius):
-    "Projection of one layer that autograd differentiates with respect to `radius`, which is first clipped in place"
-    delta = weight - anchor
-    norm = mars(delta)
-    with torch.no_grad(): radius.copy_(radius.clamp(min=eps).minimum(norm.max()))
-    return anchor + (radius/(norm + eps)).clamp(max=1)*delta
+NETS = dict(
+    cpu=dict(resnet18=picture('resnet18', 64, 8, 'fc', sgd, goals=dict(tpgm=2.15)),
+             resnet50=picture('resnet50', 96, 8, 'fc', sgd, goals=dict(tpgm=2.3)),
+             vit_b_16=picture('vit_b_16', 224, 2, 'heads', sgd, goals=dict(tpgm=2.3)),
+             resnet50_adamw=picture('resnet50', 128, 16, 'fc', adamw, goals=dict(ftp=1.10, spd=1.10))),
+    cuda=dict(resnet50_amp=picture('resnet50', 224, 64, 'fc', adamw, amp=torch.float16, channels_last=True, goals=dict(ftp=1.03)),
+              vit_b_16_bf16=picture('vit_b_16', 224, 64, 'heads', adamw, amp=torch.bfloat16, goals=dict(ftp=1.03)),
+              blocks_bf16=dict(make=Blocks, shape=(512, 2048), batch=8, exclude='head', opt=adamw, amp=torch.bfloat16, goals=dict(ftp=1.03))))
 
-class DeepCopyTPGM:
-    "One radius parameter a layer, a copy of the network at every step and loops over the layers"
-    def __init__(self,
-        model:nn.Module, # The network that is fine-tuned, at its pretrained weights
-        exclude:str, # Name of the head, which is not constrained
-        lr=1e-2, # Learning rate of the radii
-    ):
-        self.model, self.lr, self.radii = model, lr, {}
-        self.anchor = dict(deepcopy(model).named_parameters())
-        self.names = [n for n in self.anchor if not n.startswith(f'{exclude}.')]
+# ---- the steps
 
-    @torch.no_grad()
-    def start(self, weights):
-        self.radii = {n: nn.Parameter(mars(weights[n] - self.anchor[n]).min()/2) for n in self.names}
-        self.opt = torch.optim.Adam(self.radii.values(), lr=self.lr)
-
-    def step_(self, closure):
-        "Learn the radii, then move every layer into its ball"
-        if not self.radii: self.start(dict(self.model.named_parameters()))
-        self.learn(deepcopy(self.model).eval(), closure)
-        with torch.no_grad():
-            for n,p in self.model.named_parameters():
-                if n in self.radii: p.copy_(project(p, self.anchor[n], self.radii[n]))
-
-    @property
-    def values(self): return {n: r.item() for n,r in self.radii.items()}
-
-    def learn(self, copy, closure):
-        weights = {n: p.detach() for n,p in copy.named_parameters()}
-        new = {n: project(weights[n], self.anchor[n].detach(), r) for n,r in self.radii.items()}
-        self.opt.zero_grad()
-        closure(lambda x: functional_call(copy, {**weights, **new}, x)).backward()
-        self.opt.step()
-
-# ---- the four steps
+STEPS = ['plain', 'floor', 'tpgm', 'ftp', 'spd', 'deep copy', 'ftp by layer']
+METHODS = {'tpgm': Radii, 'ftp': FTP, 'spd': SPD, 'deep copy': DeepCopyTPGM, 'ftp by layer': FTPByLayer}
 
 class Bench:
     "A network, its optimizer and two batches; every step of `STEPS` as a function, made once and called many times"
-    def __init__(self, name, device='cpu', dtype=torch.float32):
+    def __init__(self, net, device='cpu', dtype=torch.float32):
         torch.manual_seed(0)
-        net = NETS[name]
-        self.model, self.exclude = getattr(models, name)(weights=None).to(device, dtype), net['exclude']
-        self.opt = torch.optim.SGD(self.model.parameters(), **SGD)
-        self.batches = [self.batch(net, device, dtype) for _ in range(2)]
+        self.net, self.exclude = net, net['exclude']
+        self.model, self.batches = net['make']().to(device, dtype), [self.batch(device, dtype) for _ in range(2)]
+        if net.get('channels_last'): self.model = self.model.to(memory_format=torch.channels_last)
+        self.opt = net['opt'](self.model.parameters())
+        self.amp = torch.autocast(torch.device(device).type, net['amp']) if 'amp' in net else nullcontext()
+        self.scaler = torch.amp.GradScaler(torch.device(device).type, enabled=net.get('amp') == torch.float16)
         self.weights_mb = sum(p.numel()*p.element_size() for p in self.model.parameters())/1e6
 
-    def batch(self, net, device, dtype):
-        x = torch.randn(net['batch'], 3, net['size'], net['size'], dtype=dtype)
-        return x.to(device), torch.randint(1000, (net['batch'],)).to(device)
+    def batch(self, device, dtype):
+        x = torch.randn(self.net['batch'], *self.net['shape'], dtype=dtype)
+        if self.net.get('channels_last'): x = x.contiguous(memory_format=torch.channels_last)
+        return x.to(device), torch.randint(1000, (self.net['batch'],)).to(device)
 
     def loss(self, model, i):
         x,y = self.batches[i]
-        return F.cross_entropy(model(x), y)
+        with self.amp: return F.cross_entropy(model(x).float() if self.net.get('amp') else model(x), y)
     def held_out(self, model): return self.loss(model, 1)
 
     def plain(self):
         self.model.train()
         self.opt.zero_grad()
-        self.loss(self.model, 0).backward()
-        self.opt.step()
+        self.scaler.scale(self.loss(self.model, 0)).backward()
+        self.scaler.step(self.opt)
+        self.scaler.update()
 
     def floor(self):
         self.plain()
@@ -127,22 +121,71 @@ class Bench:
     def step(self, kind):
         "The step called `kind`, with what it keeps from one call to the next"
         if kind in ('plain', 'floor'): return getattr(self, kind)
-        tpgm = (Radii if kind == 'ours' else DeepCopyTPGM)(self.model, exclude=self.exclude)
+        method = METHODS[kind](self.model, exclude=self.exclude)
+        args = (self.held_out,) if kind in ('tpgm', 'deep copy') else ()
         def run():
             self.plain()
-            tpgm.step_(self.held_out)
-        run.tpgm = tpgm
+            method.step_(*args)
+        run.method = method
         return run
 
-def difference():
-    "Largest difference between the radii of both forms of TPGM after three steps, in double precision: they are one method"
+def difference(one, two):
+    "Largest difference between the radii of two forms of one method after three steps, in double precision"
     found = []
-    for kind in ('ours', 'deep copy'):
-        step = Bench('resnet18', dtype=torch.float64).step(kind)
+    for kind in (one, two):
+        step = Bench(NETS['cpu']['resnet18'], dtype=torch.float64).step(kind)
         for _ in range(3): step()
-        found.append(step.tpgm.values)
-    assert found[0].keys() == found[1].keys()
-    return max(abs(found[0][n] - found[1][n]) for n in found[0])
+        values = step.method.values
+        found.append(list(values.values()) if isinstance(values, dict) else values)
+    assert len(found[0]) == len(found[1])
+    return max(abs(a - b) for a,b in zip(*found))
+
+# ---- the pass
+
+@torch.no_grad()
+def tpgm_pass(radii, grads):
+    "`Radii.step_` without forward and backward: the gradients are there already"
+    rows, a = radii.rows, radii.anchor
+    flat = radii._measure()
+    radii._start(flat)
+    radii._blend(radii._ratios(flat), [torch.empty_like(w) for w in a.weights])
+    r = radii.state['radius']
+    grad = rows.reduce(torch.where(rows.spread(r) < flat + eps, rows.dots(grads, a.weights, a.values)/(flat + eps), 0), 'sum')
+    adam_(r, grad, radii.state, radii.lr, where=r.isfinite() & grad.isfinite())
+    radii._blend(radii._ratios(flat))
+
+READS_AND_WRITES = dict(add=3, project=5, tpgm=11, ftp=8, spd=8) # Of a set of weights; with none that the caches would save
+
+class Pass:
+    "What the methods do beside forward and backward, over the weights of one network"
+    def __init__(self, net, device='cpu'):
+        torch.manual_seed(0)
+        model = net['make']().to(device)
+        self.params = [p for n,p in model.named_parameters() if not n.startswith(net['exclude'])]
+        self.methods = {k: make(model, exclude=net['exclude']) for k,make in dict(project=Balls, tpgm=Radii, ftp=FTP, spd=SPD).items()}
+        self.methods['project'].state['radius'].fill_(.1)
+        for p in self.params: p.grad = 1e-3*torch.randn_like(p)
+
+    @torch.no_grad()
+    def step(self, kind):
+        "One pass, after a move that is not timed"
+        torch._foreach_add_(self.params, [p.grad for p in self.params], alpha=-1)
+        weights, grads = [p.data for p in self.params], [p.grad for p in self.params]
+        if kind == 'add': return lambda: torch._foreach_add_(weights, grads)
+        if kind == 'tpgm': return lambda: tpgm_pass(self.methods['tpgm'], grads)
+        return self.methods[kind].project_ if kind == 'project' else self.methods[kind].step_
+
+def passes(net, device, repeats, now):
+    "Milliseconds, multiples of `torch._foreach_add_`, and bandwidth of every pass"
+    bench, kinds = Pass(net, device), list(READS_AND_WRITES)
+    times = {k: [] for k in kinds}
+    for i in range(repeats + 3):
+        for k in kinds[i%len(kinds):] + kinds[:i%len(kinds)]:
+            took = seconds(bench.step(k), device, now)
+            if i >= 3: times[k].append(took)
+    size = sum(p.numel()*p.element_size() for p in bench.params)
+    return {k: dict(milliseconds=round(1000*median(v), 2), ratio=summary([t/a for t,a in zip(v, times['add'])]), gb_per_second=round(READS_AND_WRITES[k]*size/median(v)/1e9, 1))
+            for k,v in times.items()}
 
 # ---- time
 
@@ -155,15 +198,15 @@ def seconds(step, device, now):
     if device.startswith('cuda'): torch.cuda.synchronize(device)
     return now() - start
 
-def timed(name, device, repeats, now):
+def timed(name, net, device, repeats, now):
     "Seconds of every step in every repeat"
-    bench = Bench(name, device)
+    bench = Bench(net, device)
     steps = {kind: bench.step(kind) for kind in STEPS}
     for step in 2*list(steps.values()): step()                               # optimizer and radii make their state, caches fill
-    times = {kind: [] for kind in STEPS}
+    times, n = {kind: [] for kind in STEPS}, len(STEPS)
     print(name, flush=True)
     for i in progress_bar(range(repeats)):
-        for kind in STEPS[i%4:] + STEPS[:i%4]: times[kind].append(seconds(steps[kind], device, now))
+        for kind in STEPS[i%n:] + STEPS[:i%n]: times[kind].append(seconds(steps[kind], device, now))
     return times
 
 def summary(xs):
@@ -179,9 +222,9 @@ def high_water(device):
     except OSError: return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*(1 if sys.platform == 'darwin' else 1024)
 
 def peak(name, kind, device, threads):
-    "High-water mark of a process that does nothing but this step, three times, and the size of the weights, bytes"
+    "High-water mark of a process that does nothing but this step, three times, bytes"
     torch.set_num_threads(threads)
-    bench = Bench(name, device)
+    bench = Bench(NETS[torch.device(device).type][name], device)
     step = bench.step(kind)
     for _ in range(3): step()
     return high_water(device)
@@ -200,50 +243,52 @@ def peaks(name, device, threads):
 def machine(device):
     try: cpu = Path('/proc/cpuinfo').read_text().split('model name')[1].split('\n')[0].strip('\t :')
     except (OSError, IndexError): cpu = platform.processor() or platform.machine()
-    gpu = dict(gpu=torch.cuda.get_device_name(device)) if device.startswith('cuda') else {}
+    gpu = dict(gpu=torch.cuda.get_device_name(device), cuda=torch.version.cuda) if device.startswith('cuda') else {}
     return dict(cpu=cpu, cores=os.cpu_count(), **gpu, python=platform.python_version(), torch=torch.__version__, threads=torch.get_num_threads())
 
-def measure(name, device, repeats, now):
+def measure(name, net, device, repeats, now):
     "Times, ratios to the plain step of the same repeat, and memory beyond the plain step"
-    times, mem, mb = timed(name, device, repeats, now), peaks(name, device, torch.get_num_threads()), Bench(name).weights_mb
+    times, mem, mb = timed(name, net, device, repeats, now), peaks(name, device, torch.get_num_threads()), Bench(net).weights_mb
     ratios = {k: summary([t/p for t,p in zip(times[k], times['plain'])]) for k in STEPS[1:]}
     extra = {k: (mem[k] - mem['plain'])/1e6 for k in STEPS[1:]}
-    return dict(**NETS[name], repeats=repeats, weights_mb=round(mb, 1), seconds={k: round(median(v), 4) for k,v in times.items()}, ratio=ratios,
-                plain_peak_mb=round(mem['plain']/1e6), extra_mb={k: round(v) for k,v in extra.items()},
-                extra_weights={k: round(v/mb, 2) for k,v in extra.items()})
+    return dict(batch=net['batch'], shape=net['shape'], optimizer=net['opt'].__name__, amp=str(net.get('amp')), goals=net['goals'], repeats=repeats, weights_mb=round(mb, 1),
+                seconds={k: round(median(v), 4) for k,v in times.items()}, ratio=ratios, tpgm_over_floor=summary([t/f for t,f in zip(times['tpgm'], times['floor'])]),
+                plain_peak_mb=round(mem['plain']/1e6), extra_mb={k: round(v) for k,v in extra.items()}, extra_weights={k: round(v/mb, 2) for k,v in extra.items()})
 
 def rows(name, r):
     "One line of the table for each step"
-    yield f"{name:10} {'plain':10} {1000*r['seconds']['plain']:7.0f}  {1:5.2f}"
+    yield f"{name:15} {'plain':13} {1000*r['seconds']['plain']:7.0f}  {1:5.2f}"
     for k in STEPS[1:]:
-        q, goal = r['ratio'][k], f"{r['goal']:.2f}" if k == 'ours' else ''
-        yield (f"{'':10} {k:10} {1000*r['seconds'][k]:7.0f}  {q['median']:5.2f}  {q['q1']:5.2f}–{q['q3']:.2f}  {goal:>5}"
+        q, goal = r['ratio'][k], f"{r['goals'][k]:.2f}" if k in r['goals'] else ''
+        yield (f"{'':15} {k:13} {1000*r['seconds'][k]:7.0f}  {q['median']:5.2f}  {q['q1']:5.2f}–{q['q3']:.2f}  {goal:>5}"
                f"  {r['extra_mb'][k]:9,d}  {r['extra_weights'][k]:7.2f}")
 
 def table(results):
-    head = f"{'network':10} {'step':10} {'ms':>7}  {'× plain':>5} {'quartiles':>10}  {'goal':>5}  {'extra MB':>9}  {'weights':>7}"
+    head = f"{'network':15} {'step':13} {'ms':>7}  {'× plain':>5} {'quartiles':>10}  {'goal':>5}  {'extra MB':>9}  {'weights':>7}"
     return '\n'.join([head, '─'*len(head), *(line for name,r in results.items() for line in rows(name, r))])
 
 @call_parse
 def main(
-    quick:store_true, # ResNet-18, 7 repeats; writes only where --out is given
+    quick:store_true, # The first network, 7 repeats; writes only where --out is given
     device:str='cpu', # Where to run: cpu or cuda
     threads:int=0, # CPU threads; 0 for torch's choice
-    repeats:int=25, # Repeats per network; half as many for vit_b_16
+    repeats:int=15, # Repeats per network
     clock:str='wall', # wall, or cpu: the process's own time, which other work disturbs less; with one thread and no GPU only
     out:str='', # Where to write the results; nothing for results/step_cost.json beside this file
 ):
-    "Time and memory of a TPGM step, as multiples of a plain step"
+    "Time and memory of a step, as multiples of a plain step"
     if threads: torch.set_num_threads(threads)
-    if quick: repeats = 7
-    same = difference()
-    print(f'largest difference between our radii and the deep-copy form after three steps in double precision: {same:.1e}\n')
-    results = {n: measure(n, device, (repeats + 1)//2 if n == 'vit_b_16' else repeats, CLOCKS[clock]) for n in (['resnet18'] if quick else NETS)}
+    kind, now = torch.device(device).type, CLOCKS[clock]
+    nets = dict(list(NETS[kind].items())[:1 if quick else None])
+    same = {f'{a}, {b}': difference(a, b) for a,b in (('tpgm', 'deep copy'), ('ftp', 'ftp by layer'))}
+    for k,v in same.items(): print(f'largest difference of the radii after three steps in double precision, {k}: {v:.1e}')
+    alone = passes(NETS['cpu']['resnet50'] if kind == 'cpu' else list(NETS[kind].values())[-1], device, 7 if quick else 2*repeats, now)
+    for k,v in alone.items(): print(f"pass {k:8} {v['milliseconds']:8.2f} ms  {v['ratio']['median']:5.2f} × foreach_add_  {v['gb_per_second']:7.1f} GB/s")
+    results = {n: measure(n, net, device, 7 if quick else repeats, now) for n,net in nets.items()}
     print(f'\n{table(results)}\n\nextra: peak memory beyond the plain step, in MB and as multiples of the weights')
     if quick and not out: return
-    path = Path(out or OUT)
+    path = Path(out or OUT/('step_cost.json' if kind == 'cpu' else 'step_cost_cuda.json'))
     path.parent.mkdir(parents=True, exist_ok=True)
-    settings = dict(device=device, clock=clock, optimizer='SGD', **SGD, norm='mars', every=1)
-    head = dict(date=str(date.today()), version=__version__, machine=machine(device), settings=settings)
-    path.write_text(json.dumps(dict(**head, radii_difference=same, networks=results), indent=1) + '\n')
+    head = dict(date=str(date.today()), version=__version__, machine=machine(device), settings=dict(device=device, clock=clock, norm='mars', every=1))
+    path.write_text(json.dumps({**head, 'difference': same, 'pass': alone, 'networks': results}, indent=1) + '\n')
     print(f'written: {path}')

@@ -7,7 +7,8 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/compare.html.md"""
 # %% auto #0
 __all__ = ['methods', 'Run', 'lp', 'ft', 'wise', 'tpgm', 'tpgm_authors', 'tpgm_posthoc', 'try_method', 'results_table']
 
-# %% ../nbs/api/09_compare.ipynb #494371ef
+# %% ../nbs/api/09_compare.ipynb #1b027797
+import random
 import time
 from functools import cached_property
 
@@ -26,7 +27,7 @@ from .domains import DomainTask, domain_accuracy
 # %% ../nbs/api/09_compare.ipynb #a4f83277
 def _copy(model): return {k: v.detach().clone() for k,v in model.state_dict().items()}
 
-# %% ../nbs/api/09_compare.ipynb #cbe68570
+# %% ../nbs/api/09_compare.ipynb #25a1b50b
 class Run:
     "A task and a seed, on which methods are tried"
     def __init__(self,
@@ -35,9 +36,15 @@ class Run:
         seed:int=0, # Of the head, the batches and the augmentation
     ): self.task,self.epochs,self.seed,self.tuned,self.seconds = task,epochs,seed,{},{}
 
+    def reseed(self):
+        "Start all random numbers afresh, those of the data loaders included: a method must not depend on what was tried before it"
+        set_seed(self.seed)
+        for dl in (*self.task.dls.loaders, self.task.radius):
+            if hasattr(dl, "rng"): dl.rng = random.Random(self.seed)
+
     def learner(self, state=None, cbs=None):
         "A new learner, with `state` loaded; callbacks are attached after that"
-        set_seed(self.seed)
+        self.reseed()
         learn = self.task.learner()
         if state is not None: learn.model.load_state_dict(state)
         return learn.add_cbs(cbs)
@@ -52,7 +59,7 @@ class Run:
     def fit(self, lr, cbs=None):
         "Fine-tune all layers from the start: a tenth of the steps to warm up, then a cosine"
         learn = self.learner(self.start, cbs)
-        set_seed(self.seed)
+        self.reseed()
         with learn.no_logging(): learn.fit_one_cycle(self.epochs, lr, pct_start=.1, div=10., moms=(.9, .9, .9))
         return learn
 
@@ -73,7 +80,7 @@ def wise(run, lr):
     ft(run, lr)
     return run.learner(wise_ft(run.start, run.tuned[lr], .5))
 
-# %% ../nbs/api/09_compare.ipynb #35c40f80
+# %% ../nbs/api/09_compare.ipynb #c9b9cdb2
 def tpgm(run, lr):
     "TPGM, recommended form: radii once per epoch, weights free in between"
     return run.fit(lr, TPGMCallback(run.task.radius))
@@ -85,7 +92,7 @@ def tpgm_authors(run, lr):
 def tpgm_posthoc(run, lr):
     "TPGM after the fact: one projection of the fine-tune"
     learn = ft(run, lr)
-    set_seed(run.seed)
+    run.reseed()
     learn.tpgm_project(run.start, dl=run.task.radius)
     return learn
 
