@@ -74,11 +74,9 @@ def tpgm(run, lr, bs=64, kind=TPGMCallback, **kwargs): return run.fit(lr, kind(r
 held_out = dict(
     every_step=("every step", partial(tpgm, **authors)),
     every_5=("every 5th step", partial(tpgm, **{**authors, "every": 5})),
-    every_10=("every 10th step", partial(tpgm, **{**authors, "every": 10})),
     small_batch=("every step, radius batches of 16", partial(tpgm, bs=16, **authors)),
-    small_batch_5=("every 5th step, radius batches of 16", partial(tpgm, bs=16, **{**authors, "every": 5})),
     settling=("every step until the radii settle", partial(tpgm, kind=Settling, **authors)),
-    hybrid_10=("every 10th step, FTP's gradient in between", partial(tpgm, kind=HybridCallback, every=10)),
+    hybrid_5=("every 5th step, FTP's gradient in between", partial(tpgm, kind=HybridCallback, every=5)),
     epoch_4=("once per epoch, 4 radius steps", tpgm),
     epoch_2=("once per epoch, 2 radius steps", partial(tpgm, steps=2)),
     epoch_1=("once per epoch, 1 radius step", partial(tpgm, steps=1)),

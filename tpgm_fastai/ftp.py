@@ -19,7 +19,7 @@ from .learner import attach
 from .projection import eps
 from .radii import Balls, Remembering, adam_, positive
 
-# %% ../nbs/api/05a_ftp.ipynb #0fb009b4
+# %% ../nbs/api/05a_ftp.ipynb #e3b318ca
 class FTP(Remembering, Balls):
     "Fast Trainable Projection: projection radii learned from the training gradient (Tian et al., NeurIPS 2023)"
     def __init__(self,
@@ -41,13 +41,13 @@ class FTP(Remembering, Balls):
     @torch.no_grad()
     def step_(self):
         "After the optimizer's step and before `zero_grad`: learn the radii, then move every layer into its ball, in place"
-        dots, has_grad = self._compare()
-        r = self.state["radius"] = self.state["radius"].where(self.state["radius"].isfinite() | ~has_grad, eps)
+        (dots, has_grad), r = self._compare(), self.state["radius"]
+        r.copy_(r.where(r.isfinite() | ~has_grad, eps))
         grad = self.rows.reduce(dots/self.last_norms, "sum")
         grad = grad.where(grad <= 0, self.k*grad)
         adam_(r, grad, self.state, self.lr, where=has_grad & grad.isfinite())
         flat = self._measure(keep=self.last)
-        self.last_norms = flat + eps
+        self.last_norms.copy_(flat + eps)
         self._clip(self._furthest + eps)
         self._blend(self._ratios(flat))
 
@@ -56,10 +56,10 @@ class FTP(Remembering, Balls):
         super().load_state_dict(state)
         self.last_norms = state["last_norms"].to(self.last_norms, copy=True)
 
-# %% ../nbs/api/05a_ftp.ipynb #2d2a5ec6
+# %% ../nbs/api/05a_ftp.ipynb #a9112075
 class FTPCallback(AnchorCallback):
     "Fine-tune within radii that learn from the training gradient (FTP, Tian et al., NeurIPS 2023)"
-    make, _stateattrs = FTP, (*AnchorCallback._stateattrs, )
+    make = FTP
     def __init__(self,
         norm:str="mars", # How far a layer has moved: a key of `projection.norms`
         exclude=None, # What is not constrained: names, glob patterns or modules; None for what has no pretrained value

@@ -185,7 +185,7 @@ class Remembering(Anchored):
         super().load_state_dict(state)
         self.last = [state[f"last.{n}"].to(l, copy=True) for n,l in zip(self.anchor.names, self.last)]
 
-# %% ../nbs/api/02_radii.ipynb #83af609c
+# %% ../nbs/api/02_radii.ipynb #e2b6b2dd
 class Balls(Anchored):
     "Every layer of a model in a ball of its own around its pretrained weights"
     def __init__(self,
@@ -205,7 +205,7 @@ class Balls(Anchored):
     def _clip(self, largest, smallest=eps):
         "Clip the radii of layers that are neither free nor broken, in place"
         r = self.state["radius"]
-        self.state["radius"] = torch.where(r.isfinite() & self._furthest.isfinite(), r.clamp(min=smallest).minimum(largest), r)
+        r.copy_(torch.where(r.isfinite() & self._furthest.isfinite(), r.clamp(min=smallest).minimum(largest), r))
 
     def project_(self):
         "Move every layer into its ball, in place"
@@ -262,7 +262,7 @@ def _radius_pass(closure, anchor, rows, new):
     dots = [found[p.ids[0]] if p.ids[0] in found else rows.dots_of(p, grads, weights, anchor.values) for p in rows.parts]
     return loss.detach().as_subclass(torch.Tensor), rows.join(dots), tuple(g is not None for g in grads)
 
-# %% ../nbs/api/02_radii.ipynb #c70456c9
+# %% ../nbs/api/02_radii.ipynb #c3dae8b9
 class Radii(Balls):
     "Learned projection radii around the pretrained weights of a model (TPGM, Tian et al., CVPR 2023)"
     def __init__(self,
@@ -305,7 +305,7 @@ class Radii(Balls):
     def _start(self, flat):
         trained, r = flags(tuple(p.requires_grad for p in self.anchor.params), flat.device), self.state["radius"]
         first = self._first(self.rows.reduce(flat, "min"), self._furthest)
-        self.state["radius"] = torch.where(r.isinf() & trained & (self._furthest >= eps) & self._furthest.isfinite(), first, r)
+        r.copy_(torch.where(r.isinf() & trained & (self._furthest >= eps) & self._furthest.isfinite(), first, r))
 
     def _ratios(self, flat):
         self._clip(self._furthest)

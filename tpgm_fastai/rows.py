@@ -14,10 +14,15 @@ import torch
 
 from .projection import as_rows, get_norm, ratio, wide
 
-# %% ../nbs/api/00a_rows.ipynb #bc9cfd56
+# %% ../nbs/api/00a_rows.ipynb #5cfcb099
 def _memory_order(t):
     "Dimensions of `t`, the first one first, then as they lie in memory; None where they lie in order"
     return None if t.ndim < 3 or t.is_contiguous() else (0, *sorted(range(1, t.ndim), key=lambda d: -t.stride(d)))
+
+def _dense(t):
+    "Whether every row of `t` can be seen as one run of numbers"
+    dims = [d for d in range(1, t.ndim) if t.shape[d] > 1]
+    return all(t.stride(a) == t.stride(b)*t.shape[b] for a,b in zip(dims, dims[1:]))
 
 class _Part:
     def __init__(self, ids, n, rows, block): self.ids,self.n,self.rows,self.step = ids,n,rows,max(1, block//n)
@@ -36,9 +41,9 @@ class _Part:
         "Write blocks back to the tensors they were made of, unless they are views of them"
         ts = [tensors[i] for i in self.ids]
         if len(ts) > 1: torch._foreach_copy_(ts, list(blocks[0].view(-1, *ts[0].shape[1:]).split([len(t) for t in ts])))
-        elif blocks[0].data_ptr() != ts[0].data_ptr():
+        else:
             t = ts[0] if (order := _memory_order(ts[0])) is None else ts[0].permute(order)
-            t.copy_(torch.cat(blocks).view(t.shape))
+            if not _dense(t): t.copy_(torch.cat(blocks).view(t.shape))
 
 # %% ../nbs/api/00a_rows.ipynb #3988862a
 _sizes = dict(cpu=(2**17, 2**13)) # Device type → numbers in a block, numbers below which a tensor is gathered with others
@@ -54,23 +59,30 @@ def _parts(tensors):
         many = max(1, block//(rows*n))
         for s in range(0, len(ids), many): yield _Part(ids[s:s+many], n, rows*len(ids[s:s+many]), block)
 
-# %% ../nbs/api/00a_rows.ipynb #eb833520
+# %% ../nbs/api/00a_rows.ipynb #e2fcc5f8
 class _Scratch(dict):
     "Memory as large as a block, used again and again; wide enough for half precision"
+    def __init__(self, size): self.size = size
     def __call__(self, like, slot=0):
-        key, dtype = (like.device, like.dtype, slot), wide(like[:0]).dtype
-        if key not in self or self[key].numel() < like.numel(): self[key] = torch.empty(like.numel(), dtype=dtype, device=like.device)
-        return self[key][:like.numel()].view(like.shape)
+        key = like.shape, like.dtype, like.device, slot
+        if key not in self: self[key] = self.memory(like, slot)[:like.numel()].view(like.shape)
+        return self[key]
+
+    def memory(self, like, slot):
+        key = like.dtype, like.device, slot
+        if key not in self: self[key] = torch.empty(self.size, dtype=wide(like[:0]).dtype, device=like.device)
+        return self[key]
 
 def _delta(weight, anchor, out):
     "Displacement of a block, in `out`; the anchor may be kept elsewhere"
     anchor = anchor.to(out.device, non_blocking=True)
     return torch.sub(weight, anchor, out=out) if weight.dtype == out.dtype else out.copy_(weight).sub_(anchor)
 
-# %% ../nbs/api/00a_rows.ipynb #8cba7bf2
+# %% ../nbs/api/00a_rows.ipynb #ca912448
 class _Layout:
     def __init__(self, tensors, norm="mars"):
-        self.norm, self.device, self.parts, self.scratch = get_norm(norm), tensors[0].device, list(_parts(tensors)), _Scratch()
+        self.norm, self.device, self.parts = get_norm(norm), tensors[0].device, list(_parts(tensors))
+        self.scratch = _Scratch(max(p.n*max(p.counts) for p in self.parts))
         sizes = torch.tensor([1 if t.ndim < 2 else len(t) for t in tensors])
         starts, ids = (sizes.cumsum(0) - sizes).tolist(), [i for p in self.parts for i in p.ids]
         worked = torch.cat([torch.arange(starts[i], starts[i] + sizes[i]) for i in ids])

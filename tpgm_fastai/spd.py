@@ -14,7 +14,7 @@ from torch import nn
 from .base import AnchorCallback
 from .radii import Remembering
 
-# %% ../nbs/api/05b_spd.ipynb #44abc50c
+# %% ../nbs/api/05b_spd.ipynb #c18c9c9a
 class SPD(Remembering):
     "Selective Projection Decay towards the pretrained weights (Tian et al., NeurIPS 2024)"
     def __init__(self,
@@ -38,7 +38,7 @@ class SPD(Remembering):
         back = (self.strength*((now - before)/now).clamp(0, 1)).clamp(max=1)
         back = back.where(away & (before > 0) & (now > 0) & now.isfinite(), 0)
         self._blend(self.rows.spread(1 - back))
-        self.state["distance"] = now*(1 - back)
+        self.state["distance"].copy_(now*(1 - back))
 
 # %% ../nbs/api/05b_spd.ipynb #0901c61d
 class SPDCallback(AnchorCallback):
