@@ -82,6 +82,7 @@ NETS = dict(
 # ---- the steps
 
 STEPS = ['plain', 'floor', 'tpgm', 'ftp', 'spd', 'deep copy', 'ftp by layer']
+WEIGHED = ['plain', 'floor', 'tpgm', 'ftp', 'deep copy'] # Those whose memory is measured
 METHODS = {'tpgm': Radii, 'ftp': FTP, 'spd': SPD, 'deep copy': DeepCopyTPGM, 'ftp by layer': FTPByLayer}
 
 class Bench:
@@ -187,6 +188,24 @@ def passes(net, device, repeats, now):
     return {k: dict(milliseconds=round(1000*median(v), 2), ratio=summary([t/a for t,a in zip(v, times['add'])]), gb_per_second=round(READS_AND_WRITES[k]*size/median(v)/1e9, 1))
             for k,v in times.items()}
 
+def graphed(device):
+    "Whether FTP's step, captured in a CUDA graph together with a move of the weights, gives what it gives without"
+    nets = [nn.Linear(256, 256).to(device) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    ftps, grads = [FTP(n) for n in nets], [torch.randn_like(p) for p in nets[0].parameters()]
+    for n in nets:
+        for p,g in zip(n.parameters(), grads): p.grad = g
+    @torch.no_grad()
+    def step(i):
+        torch._foreach_add_(list(nets[i].parameters()), grads, alpha=-.1)
+        ftps[i].step_()
+    for i in (0, 1, 0, 1): step(i)                                            # warm up both
+    torch.cuda.synchronize(device)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph): step(1)
+    for _ in range(5): step(0); graph.replay()
+    return max((p - q).abs().max().item() for p,q in zip(*(n.parameters() for n in nets)))
+
 # ---- time
 
 CLOCKS = dict(wall=perf_counter, cpu=process_time)
@@ -233,7 +252,7 @@ def peaks(name, device, threads):
     "Peak of every step, each in a fresh process"
     os.environ['MALLOC_MMAP_THRESHOLD_'] = '65536'                           # read by glibc when the process starts
     found = {}
-    for kind in STEPS:
+    for kind in WEIGHED:
         with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool: found[kind] = pool.submit(peak, name, kind, device, threads).result()
     del os.environ['MALLOC_MMAP_THRESHOLD_']
     return found
@@ -250,7 +269,7 @@ def measure(name, net, device, repeats, now):
     "Times, ratios to the plain step of the same repeat, and memory beyond the plain step"
     times, mem, mb = timed(name, net, device, repeats, now), peaks(name, device, torch.get_num_threads()), Bench(net).weights_mb
     ratios = {k: summary([t/p for t,p in zip(times[k], times['plain'])]) for k in STEPS[1:]}
-    extra = {k: (mem[k] - mem['plain'])/1e6 for k in STEPS[1:]}
+    extra = {k: (mem[k] - mem['plain'])/1e6 for k in WEIGHED[1:]}
     return dict(batch=net['batch'], shape=net['shape'], optimizer=net['opt'].__name__, amp=str(net.get('amp')), goals=net['goals'], repeats=repeats, weights_mb=round(mb, 1),
                 seconds={k: round(median(v), 4) for k,v in times.items()}, ratio=ratios, tpgm_over_floor=summary([t/f for t,f in zip(times['tpgm'], times['floor'])]),
                 plain_peak_mb=round(mem['plain']/1e6), extra_mb={k: round(v) for k,v in extra.items()}, extra_weights={k: round(v/mb, 2) for k,v in extra.items()})
@@ -261,7 +280,7 @@ def rows(name, r):
     for k in STEPS[1:]:
         q, goal = r['ratio'][k], f"{r['goals'][k]:.2f}" if k in r['goals'] else ''
         yield (f"{'':15} {k:13} {1000*r['seconds'][k]:7.0f}  {q['median']:5.2f}  {q['q1']:5.2f}–{q['q3']:.2f}  {goal:>5}"
-               f"  {r['extra_mb'][k]:9,d}  {r['extra_weights'][k]:7.2f}")
+               + (f"  {r['extra_mb'][k]:9,d}  {r['extra_weights'][k]:7.2f}" if k in WEIGHED else ''))
 
 def table(results):
     head = f"{'network':15} {'step':13} {'ms':>7}  {'× plain':>5} {'quartiles':>10}  {'goal':>5}  {'extra MB':>9}  {'weights':>7}"
@@ -281,7 +300,8 @@ def main(
     kind, now = torch.device(device).type, CLOCKS[clock]
     nets = dict(list(NETS[kind].items())[:1 if quick else None])
     same = {f'{a}, {b}': difference(a, b) for a,b in (('tpgm', 'deep copy'), ('ftp', 'ftp by layer'))}
-    for k,v in same.items(): print(f'largest difference of the radii after three steps in double precision, {k}: {v:.1e}')
+    if kind == 'cuda': same['ftp, ftp in a CUDA graph'] = graphed(device)
+    for k,v in same.items(): print(f'largest difference after a few steps, {k}: {v:.1e}')
     alone = passes(NETS['cpu']['resnet50'] if kind == 'cpu' else list(NETS[kind].values())[-1], device, 7 if quick else 2*repeats, now)
     for k,v in alone.items(): print(f"pass {k:8} {v['milliseconds']:8.2f} ms  {v['ratio']['median']:5.2f} × foreach_add_  {v['gb_per_second']:7.1f} GB/s")
     results = {n: measure(n, net, device, 7 if quick else repeats, now) for n,net in nets.items()}

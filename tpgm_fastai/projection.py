@@ -63,8 +63,9 @@ def ratio(
     "How far along the displacement the ball ends"
     return torch.where(radius < norm + eps, radius / (norm + eps), 1)
 
-# %% ../nbs/api/00_projection.ipynb #51713dc0
-def wide(t): return t.float() if t.dtype in (torch.float16, torch.bfloat16) else t
+# %% ../nbs/api/00_projection.ipynb #2cdec6f5
+def wide_dtype(t): return torch.float32 if t.dtype in (torch.float16, torch.bfloat16) else t.dtype
+def wide(t): return t.to(wide_dtype(t))
 def displacement(weight, anchor): return wide(weight) - wide(anchor)
 def blend(weight, anchor, ratio): return torch.lerp(wide(anchor), wide(weight), ratio.to(wide(weight).dtype)).to(weight.dtype)
 

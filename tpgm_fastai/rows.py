@@ -7,14 +7,14 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/rows.html.md"""
 # %% auto #0
 __all__ = ['Rows']
 
-# %% ../nbs/api/00a_rows.ipynb #b0c522ee
+# %% ../nbs/api/00a_rows.ipynb #cac710ca
 from collections import defaultdict
 
 import torch
 
-from .projection import as_rows, get_norm, ratio, wide
+from .projection import as_rows, get_norm, wide_dtype
 
-# %% ../nbs/api/00a_rows.ipynb #5cfcb099
+# %% ../nbs/api/00a_rows.ipynb #39a82f36
 def _memory_order(t):
     "Dimensions of `t`, the first one first, then as they lie in memory; None where they lie in order"
     return None if t.ndim < 3 or t.is_contiguous() else (0, *sorted(range(1, t.ndim), key=lambda d: -t.stride(d)))
@@ -37,13 +37,13 @@ class _Part:
         order = _memory_order(lists[0][i])
         return [as_rows(l[i], order).split(self.step) for l in lists]
 
-    def put(self, tensors, blocks):
-        "Write blocks back to the tensors they were made of, unless they are views of them"
+    def put(self, tensors, blocks, first):
+        "Write blocks back to the tensors they were made of, unless they are views of them; `first` is the list that gave the order"
         ts = [tensors[i] for i in self.ids]
-        if len(ts) > 1: torch._foreach_copy_(ts, list(blocks[0].view(-1, *ts[0].shape[1:]).split([len(t) for t in ts])))
-        else:
-            t = ts[0] if (order := _memory_order(ts[0])) is None else ts[0].permute(order)
-            if not _dense(t): t.copy_(torch.cat(blocks).view(t.shape))
+        if len(ts) > 1: return torch._foreach_copy_(ts, list(blocks[0].view(-1, *ts[0].shape[1:]).split([len(t) for t in ts])))
+        order = _memory_order(first[self.ids[0]])
+        t = ts[0] if order is None else ts[0].permute(order)
+        if not _dense(t): t.copy_(torch.cat(blocks).view(t.shape))
 
 # %% ../nbs/api/00a_rows.ipynb #3988862a
 _sizes = dict(cpu=(2**17, 2**13)) # Device type → numbers in a block, numbers below which a tensor is gathered with others
@@ -59,7 +59,7 @@ def _parts(tensors):
         many = max(1, block//(rows*n))
         for s in range(0, len(ids), many): yield _Part(ids[s:s+many], n, rows*len(ids[s:s+many]), block)
 
-# %% ../nbs/api/00a_rows.ipynb #e2fcc5f8
+# %% ../nbs/api/00a_rows.ipynb #b701a9ca
 class _Scratch(dict):
     "Memory as large as a block, used again and again; wide enough for half precision"
     def __init__(self, size): self.size = size
@@ -70,7 +70,7 @@ class _Scratch(dict):
 
     def memory(self, like, slot):
         key = like.dtype, like.device, slot
-        if key not in self: self[key] = torch.empty(self.size, dtype=wide(like[:0]).dtype, device=like.device)
+        if key not in self: self[key] = torch.empty(self.size, dtype=wide_dtype(like), device=like.device)
         return self[key]
 
 def _delta(weight, anchor, out):
@@ -106,7 +106,7 @@ class _Layout:
         "One number a row → one a layer: 'sum', 'max' or 'min'"
         return torch.segment_reduce(flat, how, lengths=self.lengths, unsafe=True)
 
-# %% ../nbs/api/00a_rows.ipynb #6931e940
+# %% ../nbs/api/00a_rows.ipynb #e95ac224
 class Rows(_Layout):
     "The rows of many tensors: one flat vector holds a number for each, layer after layer"
     def __init__(self,
@@ -128,7 +128,7 @@ class Rows(_Layout):
                 delta = _delta(w, a, d[0] if d and w.dtype == t.dtype else t)
                 if d and delta is t: d[0].copy_(delta)
                 found.append(self.norm.rows(delta, out=t))
-            if keep: p.put(keep, blocks[2])
+            if keep: p.put(keep, blocks[2], weights)
         flat = self.join(found)
         return self.spread(self.norm.whole(flat, self.lengths)) if self.norm.join else flat
 
@@ -143,7 +143,7 @@ class Rows(_Layout):
     def dots_of(self, part, grads, weights, anchors=None):
         "`dots` of one part, in the order of its rows"
         like, missing = weights[part.ids[0]], [i for i in part.ids if grads[i] is None]
-        if len(missing) == len(part.ids): return torch.zeros(part.rows, device=like.device, dtype=wide(like[:0] if like.ndim else like).dtype)
+        if len(missing) == len(part.ids): return torch.zeros(part.rows, device=like.device, dtype=wide_dtype(like))
         if missing: grads = {i: torch.zeros_like(weights[i]) if i in missing else grads[i] for i in part.ids}
         found = []
         for w,g,*a in zip(*part.blocks(weights, grads, *([anchors] if anchors else []))):
@@ -163,8 +163,8 @@ class Rows(_Layout):
         for p in self.parts:
             blocks = p.blocks(weights, anchors, out)
             for w,a,o in zip(*blocks):
-                r = next(ratios).to(w.device, wide(w[:0]).dtype)
+                r = next(ratios).to(w.device, wide_dtype(w))
                 if r.dtype == w.dtype == a.dtype and w.device == a.device: torch.lerp(a, w, r, out=o)
                 else: o.copy_(self.scratch(w).copy_(a).lerp_(self.scratch(w, 1).copy_(w), r))
-            p.put(out, blocks[2])
+            p.put(out, blocks[2], weights)
         return out
