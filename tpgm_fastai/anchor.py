@@ -104,7 +104,7 @@ def _check_keep(keep):
     if isinstance(keep, torch.dtype) and not keep.is_floating_point: raise ValueError(f"keep={keep}: pretrained weights can be kept in a floating-point precision, such as torch.bfloat16.")
     if keep is not None and not isinstance(keep, (torch.dtype, str, torch.device)): raise ValueError(f"keep={keep!r}: pass a dtype such as torch.bfloat16, a device such as 'cpu', or None.")
 
-# %% ../nbs/api/01_anchor.ipynb #6942c654
+# %% ../nbs/api/01_anchor.ipynb #f1a6df0c
 class Anchor:
     "The constrained parameters of a model and their pretrained values"
     def __init__(self,
@@ -129,7 +129,8 @@ class Anchor:
 
     def follow_(self)->bool: # Whether anything had moved
         "Bring the pretrained values to where the parameters are now, in their precision and memory order"
-        moved = [i for i,(v,p) in enumerate(zip(self.values, self.params)) if (v.device, v.dtype) != tuple(_to(p, self.keep).values())]
+        device, dtype = (self.keep if isinstance(self.keep, kind) else None for kind in ((str, torch.device), torch.dtype))
+        moved = [i for i,(v,p) in enumerate(zip(self.values, self.params)) if (not device and v.device != p.device) or (not dtype and v.dtype != p.dtype)]
         for i in moved: self.values[i] = self.values[i].to(**_to(self.params[i], self.keep))
         for i,p in enumerate(self.params):
             if not p.is_contiguous() and p.ndim==4: self.values[i] = self.values[i].contiguous(memory_format=torch.channels_last)

@@ -159,16 +159,17 @@ class Anchored:
 @lru_cache(16)
 def flags(values, device): return torch.tensor(values, device=device)            # sent to the device once, not at every step
 
-# %% ../nbs/api/02_radii.ipynb #8d5e4054
+# %% ../nbs/api/02_radii.ipynb #1807f2d8
 class Remembering(Anchored):
     "A method that holds the next gradient against the last displacement"
+    last = ()
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         with room_for(self.anchor.params, "the last displacement, a copy of the constrained weights"): self.last = [torch.zeros_like(w) for w in self.anchor.weights]
 
     def _follow(self):
         super()._follow()
-        if hasattr(self, "last"): self.last = [l.to(w) for l,w in zip(self.last, self.anchor.weights)]
+        if any(l.dtype != p.dtype or l.device != p.device for l,p in zip(self.last, self.anchor.params)): self.last = [l.to(p) for l,p in zip(self.last, self.anchor.params)]
 
     @torch.no_grad()
     def _compare(self):

@@ -14,7 +14,7 @@ import torch
 
 from .projection import as_rows, get_norm, wide_dtype
 
-# %% ../nbs/api/00a_rows.ipynb #39a82f36
+# %% ../nbs/api/00a_rows.ipynb #94e8ad6d
 def _memory_order(t):
     "Dimensions of `t`, the first one first, then as they lie in memory; None where they lie in order"
     return None if t.ndim < 3 or t.is_contiguous() else (0, *sorted(range(1, t.ndim), key=lambda d: -t.stride(d)))
@@ -40,7 +40,7 @@ class _Part:
     def put(self, tensors, blocks, first):
         "Write blocks back to the tensors they were made of, unless they are views of them; `first` is the list that gave the order"
         ts = [tensors[i] for i in self.ids]
-        if len(ts) > 1: return torch._foreach_copy_(ts, list(blocks[0].view(-1, *ts[0].shape[1:]).split([len(t) for t in ts])))
+        if len(ts) > 1: return torch._foreach_copy_(ts, blocks[0].view(-1, *ts[0].shape).unbind())
         order = _memory_order(first[self.ids[0]])
         t = ts[0] if order is None else ts[0].permute(order)
         if not _dense(t): t.copy_(torch.cat(blocks).view(t.shape))
