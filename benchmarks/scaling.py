@@ -198,16 +198,18 @@ def line(p):
     head = f"{p['parameters']:13,d} parameters {p['tensors']:6,d} tensors {p['dtype']:9}"
     return f"{head} {p['skipped']}" if 'skipped' in p else f"{head} " + '  '.join(f"{k} {p['milliseconds'][k]['median']:.3g} ms" for k in KINDS)
 
-def sweeps(device, repeats, sizes, plan, quick):
+def sweeps(device, repeats, largest, plan, quick):
     "All that is measured"
     speed = bandwidth(device, repeats)
     print(f"copy: {speed} GB/s", flush=True)
-    large = max(n for n in plan['memory'] if n <= FLOAT32_UP_TO)
+    sizes = [m*10**e for e in range(5, 13) for m in ((1,) if quick else (1, 3)) if m*10**e <= largest]
+    in_memory = [round(n) for n in plan['memory'] if n <= largest]
+    large = max((n for n in in_memory if n <= FLOAT32_UP_TO), default=0)
     return dict(bandwidth_gb_per_second=speed,
         parameters=[point(shapes_of(n), dtype_of(n), device, repeats, plan['budget']) for n in sizes],
         layers=[point(small_layers(n), torch.float32, device, repeats, plan['budget']/2) for n in plan['layers']],
         batches=batch_sizes(device, max(2, repeats//3), plan['batches']),
-        memory=[m for n in plan['memory'] if n <= max(sizes) for m in memory(round(n), device, quick, cheaper=not quick and n == large)])
+        memory=[m for n in in_memory for m in memory(n, device, quick, cheaper=not quick and n == large)])
 
 @call_parse
 def main(
@@ -221,8 +223,7 @@ def main(
     "Time and memory of the passes against parameters, layers and size of the radius batch"
     if threads: torch.set_num_threads(threads)
     if quick: repeats, largest = 5, min(largest, 3e7)
-    sizes = [m*10**e for e in range(5, 13) for m in ((1,) if quick else (1, 3)) if m*10**e <= largest]
-    found = sweeps(device, repeats, sizes, QUICK if quick else FULL, quick)
+    found = sweeps(device, repeats, largest, QUICK if quick else FULL, quick)
     if quick and not out: return
     path = Path(out or OUT)
     path.parent.mkdir(parents=True, exist_ok=True)
