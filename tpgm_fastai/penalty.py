@@ -16,15 +16,14 @@ from .base import AnchorCallback
 from .projection import as_rows
 from .radii import Anchored
 
-# %% ../nbs/api/06b_penalty.ipynb #26cf4372
+# %% ../nbs/api/06b_penalty.ipynb #a0239f49
 def _l2_pull(w, v): return w - v
 
 def _mars_pull(w, v):
-    rows = as_rows(delta := w - v)
-    n, i = rows.abs().sum(1).max(0)
-    pull = torch.zeros_like(delta)
-    pull.view(len(rows), -1).index_copy_(0, i[None], n*rows.index_select(0, i[None]).sign())
-    return pull
+    delta = w - v
+    if delta.ndim < 2: return delta.abs().sum()*delta.sign()
+    n, i = as_rows(delta).abs().sum(1).max(0)
+    return torch.zeros_like(delta).index_copy_(0, i[None], n*delta.index_select(0, i[None]).sign())
 
 _pulls = dict(l2=_l2_pull, mars=_mars_pull)
 
