@@ -8,7 +8,7 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/evaluate.html.md"""
 __all__ = ['calibration_error', 'prediction_metrics', 'detection_auroc', 'domain_table', 'show_domains', 'domain_predictions',
            'evaluate_domains']
 
-# %% ../nbs/api/07a_evaluate.ipynb #a7879b52
+# %% ../nbs/api/07a_evaluate.ipynb #40e7d8c7
 from contextlib import contextmanager
 from functools import partial
 
@@ -18,6 +18,7 @@ import torch
 from fastai.callback import progress # no_bar
 from fastai.learner import Learner, replacing_yield
 from fastcore.basics import noop
+from fastprogress import progress_bar
 from sklearn.metrics import roc_auc_score
 
 from .domains import _near
@@ -144,3 +145,8 @@ def evaluate_domains(
     def predict(d):
         with _naming(d): return domain_predictions(learn, domains[d])
     return domain_table(((d, predict(d)) for d in [id, *(d for d in domains if d != id)]), classes)
+
+# %% ../nbs/api/07a_evaluate.ipynb #d40b7c2d
+def _bar(learn, items):
+    "A progress bar over `items`, where the learner shows such"
+    return progress_bar(items, leave=False) if hasattr(learn, "progress") else items
