@@ -72,7 +72,7 @@ def corrupted(
     if not isinstance(first, Image.Image): raise ValueError(f"Corruptions change PIL images, and this loader's items are {type(first).__name__}: pass a loader of an `ImageBlock`, such as `dls.valid` or `dls.test_dl(files, with_labels=True)`.")
     return dl.new(after_item=Pipeline([*dl.after_item.fs, Corrupt(corruption, severity, seed)]))
 
-# %% ../nbs/api/07b_corruptions.ipynb #a672d442
+# %% ../nbs/api/07b_corruptions.ipynb #fb9be92e
 def corruption_errors(
     learn:Learner, # Single-label classification
     dl:TfmdDL, # Test loader of pictures with labels
@@ -81,7 +81,7 @@ def corruption_errors(
     seed:int=0, # Of all that is drawn at random
 )->pd.DataFrame: # Rows: corruptions; columns: severities; 0 to 1
     "Error under every corruption and severity"
-    names, errors = list(corruptions or _library().get_corruption_names()), {}
+    names, severities, errors = list(corruptions or _library().get_corruption_names()), list(severities), {}
     for c,s in _bar(learn, [(c, s) for c in names for s in severities]):
         errors[c,s] = 1 - prediction_metrics(*domain_predictions(learn, corrupted(dl, c, s, seed)))["accuracy"]
     return pd.DataFrame([[errors[c,s] for s in severities] for c in names], pd.Index(names, name="corruption"), pd.Index(severities, name="severity"))

@@ -47,7 +47,7 @@ def _logit_axis(axis, values):
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(PercentFormatter(1, decimals=0))
 
-# %% ../nbs/api/07c_robustness.ipynb #b14dce96
+# %% ../nbs/api/07c_robustness.ipynb #e4ce45e7
 def plot_effective_robustness(
     table:pd.DataFrame, # From `effective_robustness`
     ax=None, # Axes to draw on; a new figure by default
@@ -62,7 +62,9 @@ def plot_effective_robustness(
         rows = table[table.baseline == baseline]
         ax.plot(rows.id, rows.ood, mark, color=color, ms=6, label=label)
         if not baseline:
-            for name,row in rows.iterrows(): ax.annotate(str(name), (row.id, row.ood), (6, 4), textcoords="offset points", color=color, fontsize=8)
+            for name,row in rows.iterrows():
+                side, ha = ((-6, 3), "right") if row.effective > 0 else ((6, -9), "left")
+                ax.annotate(str(name), (row.id, row.ood), side, textcoords="offset points", ha=ha, color=color, fontsize=8)
     ax.set(xlabel="ID accuracy", ylabel="OOD accuracy")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, fontsize=8, loc="upper left")
@@ -87,7 +89,7 @@ def wise_curve(
     finally: learn.model.load_state_dict(was)
     return pd.DataFrame(rows).T.rename_axis(index="alpha", columns=None)
 
-# %% ../nbs/api/07c_robustness.ipynb #d8eb479f
+# %% ../nbs/api/07c_robustness.ipynb #fbf0e572
 def plot_wise_curve(
     curve:pd.DataFrame, # From `wise_curve`
     ax=None, # Axes to draw on; a new figure by default
@@ -102,6 +104,6 @@ def plot_wise_curve(
         ax.annotate(f"α = {a:g}", (x[a], y[a]), (7, 5), textcoords="offset points", color="#d1495b", fontsize=8)
     ax.set(xlabel=f"ID accuracy: {curve.columns[0]}", ylabel="OOD accuracy, mean")
     for axis in (ax.xaxis, ax.yaxis): axis.set_major_formatter(PercentFormatter(1))
-    ax.margins(.12)
+    ax.margins(.15)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
