@@ -62,9 +62,12 @@ def read_variant(
     folder, archive = FOLDERS.get(name, (name, name))
     index = {c: class_index(c, wnids) for c in _class_folders(root, name)}
     other = [c for c,i in index.items() if i is None]
-    if other: raise ValueError(f"{folder}/{other[0]} is not a class of ImageNet ({len(other)} of {len(index)} folders): {'an index below ' + str(len(wnids)) if name=='v2' else 'a folder of train'} is needed.")
+    if other:
+        need = f"an index below {len(wnids)}" if name=="v2" else "a folder of train"
+        raise ValueError(f"{folder}/{other[0]} is not a class of ImageNet ({len(other)} of {len(index)} folders): {need} is needed.")
     lacking = sorted(set(range(len(wnids))) - set(index.values()))
-    if lacking and name not in ("a", "r"): raise ValueError(f"{folder} has {len(index)} of {len(wnids)} classes; the first that is missing is {wnids[lacking[0]]} (index {lacking[0]}): extract {archive} again.")
+    if lacking and name not in ("a", "r"):
+        raise ValueError(f"{folder} has {len(index)} of {len(wnids)} classes; the first that is missing is {wnids[lacking[0]]} (index {lacking[0]}): extract {archive} again.")
     files = readable_images(root, [folder])[folder] if verify else get_image_files(Path(root)/folder)
     items = pd.DataFrame(dict(path=files, label=[index.get(parent_label(f)) for f in files])).dropna().astype(dict(label=int))
     empty = [c for c,i in index.items() if i not in set(items.label)]
@@ -77,9 +80,11 @@ def _sets(train, val, radius, seed):
     if radius=="train":
         valid = classwise(train, .01, seed)
         radii = classwise(train.drop(valid.index), .01, seed)
-        return dict(train=train.drop([*valid.index, *radii.index]), valid=valid, radius=radii), dict(train="98 % of train", valid="1 % of train", radius="another 1 % of train", imagenet="val"), val
+        sources = dict(train="98 % of train", valid="1 % of train", radius="another 1 % of train", imagenet="val")
+        return dict(train=train.drop([*valid.index, *radii.index]), valid=valid, radius=radii), sources, val
     if radius=="valid":
-        return dict(train=train, valid=val, radius=val), dict(train="train", valid="val", radius="val, as for valid", imagenet="val, as for valid and radius"), val
+        sources = dict(train="train", valid="val", radius="val, as for valid", imagenet="val, as for valid and radius")
+        return dict(train=train, valid=val, radius=val), sources, val
     half = classwise(val, .5, seed)
     sets, _ = with_radius(dict(train=train, valid=half), dict(valid="half of val"), radius, seed)
     return sets, dict(train="train", valid="a quarter of val", radius="another quarter of val", imagenet="the other half of val"), val.drop(half.index)
