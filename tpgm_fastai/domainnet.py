@@ -251,7 +251,8 @@ def _check_there(root, items, verify):
 
 def _warn_lacking(vocab, *lists):
     for items in lists:
-        lacking = [c for c in vocab if c not in set(items.cls)]
+        has = set(items.cls)
+        lacking = [c for c in vocab if c not in has]
         if lacking:
             warnings.warn(f"{items.list.iloc[0]} has no image of {', '.join(map(repr, lacking[:5]))}{' …' if len(lacking) > 5 else ''} ({len(lacking)} of {len(vocab)} classes).")
 
