@@ -6,7 +6,7 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/recipes.html.md"""
 
 # %% auto #0
 __all__ = ['sgd', 'domainnet_rn50', 'domainnet_rn50_moco', 'imagenet_vit_posthoc', 'published', 'Recipe', 'fit_recipe',
-           'domainnet_models', 'imagenet_models', 'zero_shot_run', 'beside', 'versions', 'run_table']
+           'domainnet_models', 'imagenet_models', 'zero_shot_run', 'probed_run', 'beside', 'versions', 'run_table']
 
 # %% ../nbs/api/16_recipes.ipynb #c63ab0f3
 import json
@@ -28,7 +28,7 @@ from torch import nn
 
 from . import __version__
 from . import learner # tpgm_project
-from .baselines import BatchNormEval, wise_ft
+from .baselines import BatchNormEval, linear_probe, wise_ft
 from .callback import TPGMCallback, authors
 from .clip import clip_stats, zero_shot_head
 from .compare import Run
@@ -91,7 +91,7 @@ def _averages(run, tuned, recipe):
 def domainnet_models(
     run:Run, # Task, epochs and seed
     recipe:Recipe=domainnet_rn50, # Settings
-    wise:Run=None, # What WiSE-FT starts from: the same run for a probed head, `zero_shot_run` for one of words; None leaves it out
+    wise:Run=None, # What WiSE-FT starts from, of `zero_shot_run` or `probed_run`; None leaves it out
 )->Iterator: # Name, learner, and the radii as a table (None where there are none)
     "FT and TPGM as published; WiSE-FT beside them"
     yield "FT", fit_recipe(run, recipe), None
@@ -129,21 +129,32 @@ def zero_shot_run(
     run.start = _state(run.learner())
     return run
 
-# %% ../nbs/api/16_recipes.ipynb #14e36a90
+# %% ../nbs/api/16_recipes.ipynb #bcc5b1bc
+def probed_run(
+    task:DomainTask, # Data and learner
+    epochs:int, # Of fine-tuning
+    seed:int=0, # Of the batches and the augmentation
+)->Run: # Its `start` is the probed model
+    "A run that starts from a linear probe, fitted to one pass over the training set: `Run`'s own six do not fit in memory for 100,000 pictures"
+    run = Run(task, epochs, seed)
+    run.start = _state(linear_probe(run.learner(), passes=1))
+    return run
+
+# %% ../nbs/api/16_recipes.ipynb #3f2b4a04
 def _table(domains, **rows):
     df = pd.DataFrame({n.replace("_", " "): v for n,v in rows.items()}, index=domains.split()).T.rename_axis(index="method", columns="domain")
     return df.assign(**{"OOD mean": df.iloc[:, 1:].mean(axis=1).round(2)})
 
 _domainnet = partial(_table, "real sketch painting infograph clipart")
 
-# %% ../nbs/api/16_recipes.ipynb #6cf59cb5
+# %% ../nbs/api/16_recipes.ipynb #83bc72fe
 published = dict(
     domainnet_clip=_domainnet(FT=[79.43, 30.43, 41.24, 18.66, 42.36], TPGM=[82.41, 37.53, 45.71, 26.77, 46.07]),
     domainnet_moco=_domainnet(FT=[82.00, 31.92, 43.67, 19.66, 45.78], TPGM=[81.30, 35.68, 46.64, 20.03, 45.77]),
     imagenet_clip=_table("imagenet v2 a r sketch", **{"FT": [84.27, 74.78, 45.54, 65.05, 48.28], "zero-shot": [67.82, 61.19, 50.97, 75.73, 45.57], "WiSE-FT α=0.5": [82.16, 73.66, 56.63, 78.25, 54.16],
                          "WiSE-FT α=0.7": [84.01, 75.39, 53.58, 74.56, 53.24], "TPGM": [83.80, 75.27, 55.91, 76.87, 54.50]})) # Table → per cent, methods × domains
 
-# %% ../nbs/api/16_recipes.ipynb #05a338ce
+# %% ../nbs/api/16_recipes.ipynb #45dc0abf
 def beside(
     measured:pd.DataFrame, # Per cent, methods × domains
     expected:pd.DataFrame, # One of `published`
@@ -154,19 +165,19 @@ def beside(
     order = [m for m in dict.fromkeys([*measured.index, *expected.index])]
     return df.loc[[(m, k) for m in order for k in both if (m, k) in df.index and df.loc[(m, k)].notna().any()]].round(2)
 
-# %% ../nbs/api/16_recipes.ipynb #772ad0d5
+# %% ../nbs/api/16_recipes.ipynb #1257830f
 def versions()->dict:
     "What the numbers were made with"
     def of(package):
         try: return version(package)
         except PackageNotFoundError: return None
-    packages = {p: of(p) for p in ("torch", "torchvision", "fastai", "open_clip_torch")}
-    return dict(tpgm_fastai=__version__, python=platform.python_version(), **packages, device=torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine())
+    packages = {p: of(p) for p in ("torchvision", "fastai", "open_clip_torch")}
+    return dict(tpgm_fastai=__version__, python=platform.python_version(), torch=torch.__version__, **packages, device=torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine())
 
-# %% ../nbs/api/16_recipes.ipynb #aee9b82c
+# %% ../nbs/api/16_recipes.ipynb #53e6491e
 def _plain(df): return None if df is None else json.loads(df.to_json(orient="index"))
 
-# %% ../nbs/api/16_recipes.ipynb #1d903a62
+# %% ../nbs/api/16_recipes.ipynb #a7ad6d22
 def run_table(
     models:Iterable, # Name, learner and radii, as of `domainnet_models`
     task:DomainTask, # Whose domains are tested on
