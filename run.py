@@ -14,7 +14,7 @@ VENV = Path(os.environ.get("VENV") or ROOT/".venv").absolute()
 BIN = VENV/("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN/("python.exe" if os.name == "nt" else "python")
 STAMP = VENV/"tpgm_fastai.json"
-DEV = {"dev", "docs", "timm"}
+DEV = {"dev", "docs", "timm", "clip", "corruptions"}
 
 def say(msg): print(msg, file=sys.stderr, flush=True)
 

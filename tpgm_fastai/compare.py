@@ -42,12 +42,12 @@ def settings_of(
     own = [dict(zip(f.own, v)) for v in itertools.product(*f.own.values())]
     return [dict(lr=lr, **o) for lr in lrs[::len(own)] for o in own] if f.rates else own
 
-# %% ../nbs/api/09a_compare.ipynb #3decf397
+# %% ../nbs/api/09a_compare.ipynb #47ba5ee0
 core = "lp", "ft", "lp_ft", "l2_sp", "mars_pgm", "wise", "tpgm", "tpgm_authors", "tpgm_posthoc", "ftp", "spd" # Keys of `methods`
 
 class Plan(NamedTuple):
     "What a process needs to know to train and test one run of a comparison"
-    make_task:Callable # Called with a seed, returns a `DomainTask`
+    make_task:Callable # Called with `seed=`, returns a `DomainTask`
     folder:Path # Where everything is kept
     epochs:int=10 # Epochs of fine-tuning
     train_bn:bool=False # Let BatchNorm's running statistics follow the batches
@@ -61,7 +61,7 @@ class Plan(NamedTuple):
         call = [f.func, *map(str, f.args), *(f"{k}={v}" for k,v in f.keywords.items())] if isinstance(f, partial) else [f]
         return dict(task=", ".join(str(getattr(c, "__qualname__", c)) for c in call), epochs=self.epochs, train_bn=self.train_bn, radius=self.radius)
 
-# %% ../nbs/api/09a_compare.ipynb #b6c18f97
+# %% ../nbs/api/09a_compare.ipynb #cc8f1bb2
 def _items(dl):
     "What tells data apart: their items, or the dataset itself"
     ds = getattr(dl, "dataset", dl)
@@ -78,10 +78,10 @@ _tasks = {} # The last task that this process has made
 
 def _task(plan, seed):
     key = json.dumps([plan.about, seed])
-    if key not in _tasks: _tasks.clear(); _tasks[key] = _with_radius(plan.make_task(seed), plan.radius)
+    if key not in _tasks: _tasks.clear(); _tasks[key] = _with_radius(plan.make_task(seed=seed), plan.radius)
     return _tasks[key]
 
-# %% ../nbs/api/09a_compare.ipynb #5b1d3dbc
+# %% ../nbs/api/09a_compare.ipynb #97fab0ce
 def _run(plan, seed): return Run(_task(plan, seed), plan.epochs, seed, plan.train_bn, plan.folder/"trained", plan.methods, quiet=True)
 
 def _train(plan, seed, name, setting): _run(plan, seed).finished(name, **setting)
@@ -89,7 +89,7 @@ def _train(plan, seed, name, setting): _run(plan, seed).finished(name, **setting
 def _test(plan, seed, name, setting):
     run = _run(plan, seed)
     learn = run.learner(run.finished(name, **setting)[0])
-    domains = evaluate_domains(learn, run.task.tests).drop("OOD mean")
+    domains = evaluate_domains(learn, run.task.tests, classes=run.task.classes).drop("OOD mean")
     layers = radii_table(Anchored(learn.model, run.start, "mars", new_layers(learn)))[["distance", "change"]]
     found = dict(domains=json.loads(domains.to_json(orient="index")), layers=json.loads(layers.to_json(orient="index")))
     write_whole(plan.folder/"tested"/f"{run_name(name, setting, seed)}.json", lambda f: f.write_text(json.dumps(found)))
@@ -107,7 +107,7 @@ def _each(work, units, jobs):
             for f in (bar := progress_bar(as_completed(futures), total=len(units), leave=False)): f.result(); bar.comment = futures[f]
         except BaseException: pool.shutdown(wait=False, cancel_futures=True); raise
 
-# %% ../nbs/api/09a_compare.ipynb #9d9765f1
+# %% ../nbs/api/09a_compare.ipynb #5e2e3671
 class Comparison:
     "Methods × settings × seeds on one task, in a folder"
     def __init__(self,
@@ -124,6 +124,7 @@ class Comparison:
         if plan.radius not in ("own", "valid"): raise ValueError(f"radius={plan.radius!r}: pass 'own' or 'valid'.")
         self.plan, self.names, self.jobs, self.seeds = plan._replace(folder=Path(plan.folder)), list(dict.fromkeys(names)), jobs, range(seeds)
         self.settings = {n: settings_of(plan.methods[n], sorted(lrs)) for n in self.names}
+        _task(self.plan, 0)                                                   # what is wrong with it is said before anything is made
         _take_up(self.plan)
         (self.plan.folder/"tested").mkdir(exist_ok=True)
 
@@ -226,9 +227,9 @@ def results(self:Comparison)->Results:
                                    version=__version__, torch=torch.__version__, fastai=fastai.__version__)
     return Results(about, *map(pd.DataFrame, (trained, tested, layers)))
 
-# %% ../nbs/api/09a_compare.ipynb #5fce0cd8
+# %% ../nbs/api/09a_compare.ipynb #f6037555
 def compare(
-    make_task:Callable, # Called with a seed, returns a `DomainTask`
+    make_task:Callable, # Called with `seed=`, returns a `DomainTask`
     folder, # Where everything is kept; a comparison that stopped goes on from here
     names=core, # Keys of `methods`
     lrs=(1e-3, 2e-3, 4e-3, 1e-2, 2e-2, 4e-2), # Learning rates to choose from

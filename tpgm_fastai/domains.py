@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torchvision
+from fastai.callback import progress # no_bar
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.core import DataLoaders
 from fastai.data.transforms import FuncSplitter, Normalize, get_image_files, parent_label
@@ -44,6 +45,8 @@ class DomainTask:
     radius:object # Loader of ID data that only radii are learned on
     tests:dict # Domain → test loader; the ID domain first
     learner:Callable # Called with learner arguments (`cbs`, …); returns a `Learner` with the pretrained weights
+    classes:dict=None # Domain → numbers of the classes it has, for those that have not all
+    sources:dict=None # Set or domain → where its data come from, in words
     id = property(lambda self: next(iter(self.tests)), doc="The domain that is fine-tuned on")
 
 # %% ../nbs/api/07_domains.ipynb #f7e81f9d
