@@ -6,26 +6,25 @@ anything is tested. Radii learn from fonts of their own. A run that was stopped 
 
 Cost is the time of two epochs, data loading included, in epochs of plain fine-tuning: one process, one thread, its own clock, the variants in turning order, median."""
 import json, platform, time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import date
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
-import fastai, pandas as pd, torch
+import fastai, torch
 from fastcore.script import call_parse
 from fastprogress.fastprogress import progress_bar
-from glyphs import RESULTS, choose, summary, test, train
 from step_cost import machine, summary as quartiles
 
 from tpgm_fastai import __version__
 from tpgm_fastai.callback import TPGMCallback, authors
-from tpgm_fastai.compare import Run, methods
-from tpgm_fastai.ftp import FTP, FTPCallback
+from tpgm_fastai.compare import Comparison, Plan
+from tpgm_fastai.ftp import FTP
 from tpgm_fastai.glyphs import glyph_task
 from tpgm_fastai.projection import eps
 from tpgm_fastai.radii import _radius_pass, adam_
-from tpgm_fastai.spd import SPDCallback
+from tpgm_fastai.report import summary
+from tpgm_fastai.runs import Run, method, methods
+
+RESULTS = Path(__file__).parent/"results"
 
 # ---- two ideas that the library does not have
 
@@ -69,40 +68,52 @@ class Settling(TPGMCallback):
 
 # ---- the variants
 
-def tpgm(run, lr, bs=64, kind=TPGMCallback, **kwargs): return run.fit(lr, kind(run.task.radius.new(bs=bs, shuffle=True), **kwargs))
+def fit(run, lr, bs=64, kind=TPGMCallback, **kwargs): return run.fit(lr, kind(run.task.radius.new(bs=bs, shuffle=True), **kwargs))
 
-held_out = dict(
-    every_step=("every step", partial(tpgm, **authors)),
-    every_5=("every 5th step", partial(tpgm, **{**authors, "every": 5})),
-    small_batch=("every step, radius batches of 16", partial(tpgm, bs=16, **authors)),
-    settling=("every step until the radii settle", partial(tpgm, kind=Settling, **authors)),
-    hybrid_5=("every 5th step, FTP's gradient in between", partial(tpgm, kind=HybridCallback, every=5)),
-    epoch_4=("once per epoch, 4 radius steps", tpgm),
-    epoch_2=("once per epoch, 2 radius steps", partial(tpgm, steps=2)),
-    epoch_1=("once per epoch, 1 radius step", partial(tpgm, steps=1)),
-    epoch_4_small=("once per epoch, 4 radius steps, batches of 16", partial(tpgm, bs=16)))
-others = dict(
-    ft=("plain fine-tuning", methods["ft"]),
-    ftp=("FTP", lambda run, lr: run.fit(lr, FTPCallback())),
-    spd=("SPD", lambda run, lr: run.fit(lr, SPDCallback())))
+@method("every step")
+def every_step(run, lr): return fit(run, lr, **authors)
+
+@method("every 5th step")
+def every_5(run, lr): return fit(run, lr, **{**authors, "every": 5})
+
+@method("every step, radius batches of 16")
+def small_batch(run, lr): return fit(run, lr, bs=16, **authors)
+
+@method("every step until the radii settle")
+def settling(run, lr): return fit(run, lr, kind=Settling, **authors)
+
+@method("every 5th step, FTP's gradient in between")
+def hybrid_5(run, lr): return fit(run, lr, kind=HybridCallback, every=5)
+
+@method("once per epoch, 4 radius steps")
+def epoch_4(run, lr): return fit(run, lr)
+
+@method("once per epoch, 2 radius steps")
+def epoch_2(run, lr): return fit(run, lr, steps=2)
+
+@method("once per epoch, 1 radius step")
+def epoch_1(run, lr): return fit(run, lr, steps=1)
+
+@method("once per epoch, 4 radius steps, batches of 16")
+def epoch_4_small(run, lr): return fit(run, lr, bs=16)
+
+held_out = {f.__name__: f for f in (every_step, every_5, small_batch, settling, hybrid_5, epoch_4, epoch_2, epoch_1, epoch_4_small)}
+others = dict(ft=methods["lp_ft"], ftp=methods["ftp"], spd=methods["spd"])   # `ft`: from the probed head, as all of them
 variants = others | held_out
-methods.update({name: f for name,(_,f) in variants.items()})
 
 # ---- cost
 
 def epochs_cost(repeats, seed=0, lr=1e-3):
     "Time of two epochs of every variant in those of plain fine-tuning"
     torch.set_num_threads(1)
-    run, names = Run(glyph_task(seed), 2, seed), list(variants)
+    run, names = Run(glyph_task(seed), 2, seed, quiet=True), list(variants)
     times = {n: [] for n in names}
-    with run.learner().no_bar():
-        run.start
-        for i in progress_bar(range(repeats + 1)):
-            for n in names[i%len(names):] + names[:i%len(names)]:
-                run.tuned.clear()
-                began = time.process_time()
-                methods[n](run, lr)
-                if i: times[n].append(time.process_time() - began)            # the first round warms up
+    run.start
+    for i in progress_bar(range(repeats + 1)):
+        for n in names[i%len(names):] + names[:i%len(names)]:
+            began = time.process_time()
+            variants[n](run, lr)
+            if i: times[n].append(time.process_time() - began)                # the first round warms up
     return {n: quartiles([t/f for t,f in zip(times[n], times["ft"])]) for n in names}
 
 @call_parse
@@ -116,20 +127,24 @@ def main(
     out:str=str(RESULTS/"amortised.json"), # Where the results go
 ):
     "ID, OOD and cost of cheaper ways to learn the radii"
-    work, lrs = Path(work), [float(x) for x in lrs.split(",")]
-    work.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(train, s, lrs, epochs, work, tuple(variants)) for s in range(seeds)]
-        rows = [r for f in progress_bar(as_completed(futures), total=seeds) for r in f.result()]
-    trained, cost = pd.DataFrame(rows).sort_values(["method", "lr", "seed"]), epochs_cost(repeats)
-    best, valid = choose(trained), trained.groupby(["method", "lr"]).valid.mean()
+    lrs = [float(x) for x in lrs.split(",")]
+    c = Comparison(Plan(glyph_task, Path(work), epochs, methods={"lp": methods["lp"], **variants}), list(variants), lrs, seeds, jobs)
+    c.train()
+    cost, trained, best = epochs_cost(repeats), c.results.trained, {n: x["lr"] for n,x in c.choose().items()}
+    valid = trained[trained.chosen].groupby("method").valid.mean()
     cheap = [n for n in held_out if cost[n]["median"] <= 1.15]
-    chosen = max(cheap, key=lambda n: valid[n, best[n]]) if cheap else None
+    chosen = max(cheap, key=valid.get) if cheap else None
     print("Rates chosen on validation data:", best, "\nRecommended by validation data and cost:", chosen, flush=True)
-    runs = {m: [{**r, **test(m, best[m], r["seed"], work)} for r in trained[(trained.method==m) & (trained.lr==best[m])].to_dict("records")] for m in variants}
-    table = summary(runs, ("ft", "every_step"))
+    c.test()
+    results, found = c.results, {}
+    tables = {base: summary(results, base) for base in ("ft", "every_step")}
+    for n,r in tables["ft"].iterrows():
+        found[n] = dict(label=variants[n].label if n != "ft" else "plain fine-tuning", held_out=n in held_out, cost=cost[n], lr=best[n])
+        for k,mine in dict(id="id", ood="ood_mean").items():
+            found[n] |= {mine: 100*r[f"{k}_mean"], f"{mine}_sd": 100*r[f"{k}_sd"]}
+            for base,t in tables.items():
+                if n != base: found[n] |= {f"{mine}_vs_{base}": 100*t.loc[n, f"{k}_diff"], f"{mine}_vs_{base}_sd": 100*t.loc[n, f"{k}_diff_sd"], f"{mine}_vs_{base}_p": t.loc[n, f"{k}_p"]}
     settings = dict(date=str(date.today()), version=__version__, seeds=seeds, lrs=lrs, epochs=epochs, steps_per_epoch=len(glyph_task(0).dls.train), limit=1.15,
                     machine=machine("cpu"), fastai=fastai.__version__, python=platform.python_version())
-    found = {m: dict(label=variants[m][0], held_out=m in held_out, cost=cost[m], **table.loc[m].dropna().to_dict()) for m in variants}
-    Path(out).write_text(json.dumps(dict(settings=settings, chosen=chosen, variants=found, runs=runs, trained=rows), indent=1) + "\n")
-    print(table.assign(cost=[cost[m]["median"] for m in table.index])[["lr", "valid", "id", "id_sd", "ood_mean", "ood_mean_sd", "cost"]].astype(float).round(2).to_string())
+    Path(out).write_text(json.dumps(dict(settings=settings, chosen=chosen, variants=found, trained=trained.to_dict("records")), indent=1) + "\n")
+    print(tables["ft"][["setting", "valid", "id_mean", "id_sd", "ood_mean", "ood_sd"]].assign(cost=[cost[m]["median"] for m in found]).to_string())

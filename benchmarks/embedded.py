@@ -1,0 +1,37 @@
+"""The tables of README.md and of the benchmarks page: eleven methods on an embedded benchmark. `python benchmarks/embedded.py glyphs`
+
+Every method has as many settings to choose from, and five seeds. The choice is made on ID validation data and written down before anything is tested; after that every
+setting is tested, to see how much the learning rate matters. Radii learn from data of their own. With `--train_bn` BatchNorm's running statistics follow the batches, and every method
+is run once more with the setting that was chosen in evaluation mode. What was stopped goes on when it is started again. One thread for each run."""
+from pathlib import Path
+
+from fastcore.script import call_parse
+
+from tpgm_fastai.compare import Comparison, Plan, Results
+from tpgm_fastai.emoji import emoji_task
+from tpgm_fastai.glyphs import glyph_task
+from tpgm_fastai.report import comparison_table
+
+RESULTS = Path(__file__).parent/"results"
+BENCHMARKS = dict(glyphs=(glyph_task, (1e-3, 2e-3, 4e-3, 1e-2, 2e-2, 4e-2)), emoji=(emoji_task, (1e-4, 3e-4, 1e-3, 3e-3))) # Task, learning rates
+
+@call_parse(pos=["data"])
+def main(
+    data:str="glyphs", # glyphs or emoji
+    train_bn:bool=False, # BatchNorm in training mode, with the settings chosen in evaluation mode
+    seeds:int=5, # Number of seeds, from 0
+    epochs:int=10, # Epochs of fine-tuning
+    jobs:int=2, # Runs at a time
+    work:str="runs/embedded", # Folder for trained weights
+):
+    "What every method gains in distribution and keeps out of distribution"
+    mode = f"{data}-train_bn" if train_bn else data
+    make_task, lrs = BENCHMARKS[data]
+    c = Comparison(Plan(make_task, Path(work)/mode, epochs, train_bn), lrs=lrs, seeds=seeds, jobs=jobs)
+    if train_bn: c.settings = {n: [x] for n,x in Results.load(RESULTS/data).about["chosen"].items()}
+    c.train()
+    print("Chosen on validation data:", c.choose(), flush=True)
+    c.test(all=True)
+    results = c.results
+    results.save(RESULTS/mode)
+    print(comparison_table(results).to_string())
