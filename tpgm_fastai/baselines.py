@@ -7,15 +7,17 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/baselines.html.md"""
 # %% auto #0
 __all__ = ['last_linear', 'features', 'linear_probe', 'wise_ft', 'BatchNormEval']
 
-# %% ../nbs/api/06_baselines.ipynb #5ffb19e2
+# %% ../nbs/api/06_baselines.ipynb #532ef1b9
 import numpy as np
 import torch
+from fastai.callback import schedule # fit_one_cycle
 from fastai.callback.core import Callback
 from fastai.learner import Learner
+from fastcore.basics import patch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-# %% ../nbs/api/06_baselines.ipynb #dd5ba467
+# %% ../nbs/api/06_baselines.ipynb #74498265
 def last_linear(
     model:nn.Module, # A classifier
 )->nn.Linear: # Its head
@@ -39,7 +41,7 @@ def features(
     finally: hook.remove(); model.train(was)
     return torch.cat(seen).as_subclass(torch.Tensor).numpy(), torch.cat(ys).as_subclass(torch.Tensor).numpy()
 
-# %% ../nbs/api/06_baselines.ipynb #dc2bbea7
+# %% ../nbs/api/06_baselines.ipynb #e5382677
 def _probe_loss(fit, x, y):
     "Mean negative log likelihood; a class that the fit has not seen costs like a probability of 1e-12"
     col = np.searchsorted(fit.classes_, y)
@@ -47,7 +49,7 @@ def _probe_loss(fit, x, y):
     p = fit.predict_proba(x)[np.arange(len(y)), np.where(known, col, 0)]
     return -np.log(np.where(known, p, 0).clip(1e-12)).mean()
 
-# %% ../nbs/api/06_baselines.ipynb #bb6a22b4
+# %% ../nbs/api/06_baselines.ipynb #13ee7243
 def linear_probe(
     learn:Learner, # Single-label classification; the head is changed in place
     layer:nn.Linear=None, # The head; the model's last linear layer by default
@@ -68,7 +70,20 @@ def linear_probe(
         layer.weight.zero_()[best.classes_], layer.bias.fill_(-10.)[best.classes_] = w, b
     return learn
 
-# %% ../nbs/api/06_baselines.ipynb #658847b6
+# %% ../nbs/api/06_baselines.ipynb #4fa02282
+@patch
+def fit_lp_ft(self:Learner,
+    n_epoch:int, # Epochs with all layers unfrozen
+    lr_max=None, # Highest learning rate of the cycle, or a slice for discriminative rates
+    layer:nn.Linear=None, # The head; the model's last linear layer by default
+    **kwargs # Of `Learner.fit_one_cycle`
+)->Learner: # The same learner
+    "Fit the head to the frozen body, then fine-tune everything (LP-FT, Kumar et al., ICLR 2022)"
+    linear_probe(self, layer).unfreeze()
+    self.fit_one_cycle(n_epoch, lr_max, **kwargs)
+    return self
+
+# %% ../nbs/api/06_baselines.ipynb #505908d4
 def wise_ft(
     start:dict, # State dict before fine-tuning, with a head that works
     tuned:dict, # State dict after it
@@ -80,7 +95,7 @@ def wise_ft(
     if not 0 <= alpha <= 1: raise ValueError(f"alpha must be between 0 and 1, not {alpha}.")
     return {k: torch.lerp(start[k].to(v), v, alpha) if v.is_floating_point() else v.clone() for k,v in tuned.items()}
 
-# %% ../nbs/api/06_baselines.ipynb #8cb055aa
+# %% ../nbs/api/06_baselines.ipynb #0efa9b76
 class BatchNormEval(Callback):
     "Keep every BatchNorm in evaluation mode while training: its running statistics stay as they are"
     order = -9                                                                # right after `TrainEvalCallback`

@@ -27,7 +27,7 @@ from fastprogress.fastprogress import progress_bar
 
 from . import __version__
 from .base import new_layers
-from .domains import _near
+from .domains import did_you_mean
 from .evaluate import evaluate_domains
 from .interpret import radii_table
 from .radii import Anchored, positive
@@ -118,7 +118,7 @@ class Comparison:
         jobs:int=1, # Processes
     ):
         for n in names:
-            if n not in plan.methods: raise ValueError(f"There is no method {n!r}: {_near(n, plan.methods)}")
+            if n not in plan.methods: raise ValueError(f"There is no method {n!r}: {did_you_mean(n, plan.methods)}")
         for k,v in dict(seeds=seeds, jobs=jobs, epochs=plan.epochs).items(): positive(k, v, int)
         if not lrs or not all(0 < lr < 10 for lr in lrs): raise ValueError(f"Learning rates must be above 0 and below 10, not {list(lrs)}.")
         if plan.radius not in ("own", "valid"): raise ValueError(f"radius={plan.radius!r}: pass 'own' or 'valid'.")

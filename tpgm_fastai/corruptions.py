@@ -20,7 +20,7 @@ from fastcore.basics import store_attr
 from fasttransform import DisplayedTransform, Pipeline
 from PIL import Image
 
-from .domains import _near
+from .domains import did_you_mean
 from .evaluate import _bar, domain_predictions, prediction_metrics
 
 # %% ../nbs/api/07b_corruptions.ipynb #8ae172b9
@@ -47,7 +47,7 @@ class Corrupt(DisplayedTransform):
         seed:int=0, # Of all that is drawn at random
     ):
         known = _library().get_corruption_names("all")
-        if corruption not in known: raise ValueError(f"There is no corruption {corruption!r}: {_near(corruption, known)}")
+        if corruption not in known: raise ValueError(f"There is no corruption {corruption!r}: {did_you_mean(corruption, known)}")
         if severity not in range(1, 6): raise ValueError(f"severity must be 1, 2, 3, 4 or 5, not {severity!r}.")
         store_attr()
 

@@ -7,12 +7,11 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/domainnet.html.md"""
 # %% auto #0
 __all__ = ['N_CLASSES', 'PAGE', 'DOMAINS', 'domainnet_stats', 'read_list', 'find_list', 'read_domain', 'class_names',
            'published_counts', 'check_domainnet', 'classwise', 'with_radius', 'id_sets', 'published_crops',
-           'ListedTask', 'listed_task', 'releases', 'domainnet_task']
+           'listed_task', 'releases', 'domainnet_task']
 
 # %% ../nbs/api/13_domainnet.ipynb #875584ea
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from fastai.vision.augment import CropPad, Flip, RandomResizedCrop, Resize
 from fastai.vision.data import ImageBlock
 from fastai.vision.utils import verify_images
 
-from .domains import DomainTask, _near, image_learner
+from .domains import DomainTask, did_you_mean, image_learner
 
 # %% ../nbs/api/13_domainnet.ipynb #f784c5be
 N_CLASSES = 345
@@ -65,7 +64,7 @@ def read_domain(
     "The list of a domain's split (`ValueError` that names what to download, or file and line)"
     if not Path(root).is_dir(): raise ValueError(f"{root} is not a folder: pass the one with DomainNet's lists and images.")
     file = find_list(root, domain, split, percent)
-    if not file and domain not in DOMAINS: raise ValueError(f"There is no {domain}_{split}.txt in {root}, and DomainNet has no domain {domain!r}: {_near(domain, DOMAINS)}")
+    if not file and domain not in DOMAINS: raise ValueError(f"There is no {domain}_{split}.txt in {root}, and DomainNet has no domain {domain!r}: {did_you_mean(domain, DOMAINS)}")
     if not file: raise ValueError(f"There is no {domain}_{split}.txt in {root}: download it, and {domain}.zip, from {PAGE}.")
     items = read_list(file)
     for line in items.index[~items.path.str.startswith(f"{domain}/")][:1]: raise _at(items, line, f"{items.path[line]} is not of the domain {domain!r}.")
@@ -198,12 +197,6 @@ def published_crops(
     return [RandomResizedCrop(size, split_idx=0), Resize(round(size*256/224), split_idx=1), CropPad(size, split_idx=1, order=2)]
 
 # %% ../nbs/api/13_domainnet.ipynb #ec8c078d
-@dataclass
-class ListedTask(DomainTask):
-    "A task that tells where its images come from"
-    sources:dict=None # Set or domain → list and release, in words
-    classes:dict=None # Domain → the outputs that are scored, where not all are
-
 def listed_task(
     sets:dict, # `train`, `valid` and `radius` → image files of the ID domain
     tests:dict, # Domain → image files; the ID domain first
@@ -214,8 +207,8 @@ def listed_task(
     bs:int=64, # Batch size
     size:int=224, # Pixels of a side
     num_workers:int=None, # Processes that read images; fastai's choice by default
-    **kwargs # Of `ListedTask`
-)->ListedTask:
+    **kwargs # Of `DomainTask`
+)->DomainTask:
     "A task with the published crops"
     items, cut = [*sets["train"], *sets["valid"]], len(sets["train"])
     block = DataBlock((ImageBlock, CategoryBlock(vocab, sort=False)), splitter=IndexSplitter(range(cut, len(items))), get_y=get_y,
@@ -223,7 +216,7 @@ def listed_task(
     dls = block.dataloaders(items, bs=min(bs, cut), val_bs=bs, num_workers=num_workers)
     test_dl = partial(dls.test_dl, with_labels=True, bs=bs)
     radius = test_dl(sets["radius"], bs=min(64, len(sets["radius"])), shuffle=True)
-    return ListedTask(dls, radius, {d: test_dl(files) for d,files in tests.items()}, partial(learner, dls), **kwargs)
+    return DomainTask(dls, radius, {d: test_dl(files) for d,files in tests.items()}, partial(learner, dls), **kwargs)
 
 # %% ../nbs/api/13_domainnet.ipynb #c2a70bb8
 def releases(
@@ -273,7 +266,7 @@ def domainnet_task(
     seed:int=0, # Of subsets and held-out sets
     verify:bool=False, # Open every image first; `check_domainnet` does it once for all
     num_workers:int=None, # Processes that read images; fastai's choice by default
-)->ListedTask:
+)->DomainTask:
     "DomainNet as TPGM used it (`ValueError` in a sentence where lists or images are wrong)"
     sets, sources = id_sets(root, id, percent, radius, seed)
     tests = _read_tests(root, [id, *ood], release)

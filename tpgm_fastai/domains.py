@@ -61,7 +61,12 @@ def domain_accuracy(
     return dict(id=first, ood=dict(rest), ood_mean=float(np.mean([v for _,v in rest])) if rest else None)
 
 # %% ../nbs/api/07_domains.ipynb #54f465d0
-def _near(name, known): return f"did you mean {near[0]!r}?" if (near := get_close_matches(name, known, n=1)) else f"there are {', '.join(sorted(known)[:12]) or 'none'}."
+def did_you_mean(
+    name:str, # That is not known
+    known, # Names that are
+)->str: # The end of a sentence
+    "The nearest known name, or some of them"
+    return f"did you mean {near[0]!r}?" if (near := get_close_matches(name, known, n=1)) else f"there are {', '.join(sorted(known)[:12]) or 'none'}."
 
 def _folders(path): return sorted(p.name for p in Path(path).iterdir() if p.is_dir() and not p.name.startswith("."))
 
@@ -73,7 +78,7 @@ def check_domains(
     path = Path(path)
     if not path.is_dir(): raise ValueError(f"{path} is not a folder: pass the one that holds a folder for each domain.")
     for d in domains:
-        if not (path/d).is_dir(): raise ValueError(f"There is no domain {d!r} in {path}: {_near(d, _folders(path))}")
+        if not (path/d).is_dir(): raise ValueError(f"There is no domain {d!r} in {path}: {did_you_mean(d, _folders(path))}")
     if len(set(domains)) < len(domains): raise ValueError(f"Every domain can be named once: {', '.join(domains)}.")
     classes = {d: set(_folders(path/d)) for d in domains}
     shared = set.intersection(*classes.values())
@@ -133,7 +138,7 @@ def find_arch(
     if name in names: return get_model_builder(name)
     if name in (timm_names := _timm_names()): return name
     hint = "" if timm_names else " More are known once timm is installed: `pip install timm`."
-    raise ValueError(f"There is no architecture {name!r}: {_near(name, [*names, *timm_names])}{hint}")
+    raise ValueError(f"There is no architecture {name!r}: {did_you_mean(name, [*names, *timm_names])}{hint}")
 
 # %% ../nbs/api/07_domains.ipynb #fa1e78c2
 def read_checkpoint(

@@ -21,7 +21,7 @@ from fastcore.basics import noop
 from fastprogress import progress_bar
 from sklearn.metrics import roc_auc_score
 
-from .domains import _near
+from .domains import did_you_mean
 
 # %% ../nbs/api/07a_evaluate.ipynb #0130a521
 def calibration_error(
@@ -141,7 +141,7 @@ def evaluate_domains(
     if not domains: raise ValueError("There is no domain to test on: pass a dict of names and loaders, the ID domain first.")
     id = next(iter(domains)) if id is None else id
     for d in (id, *(classes or {})):
-        if d not in domains: raise ValueError(f"There is no domain {d!r}: {_near(d, domains)}")
+        if d not in domains: raise ValueError(f"There is no domain {d!r}: {did_you_mean(d, domains)}")
     def predict(d):
         with _naming(d): return domain_predictions(learn, domains[d])
     return domain_table(((d, predict(d)) for d in [id, *(d for d in domains if d != id)]), classes)

@@ -16,8 +16,8 @@ import pandas as pd
 from fastai.data.transforms import get_image_files, parent_label
 from fastai.vision.core import imagenet_stats
 
-from .domainnet import ListedTask, classwise, listed_task, with_radius
-from .domains import image_learner, readable_images
+from .domainnet import classwise, listed_task, with_radius
+from .domains import DomainTask, image_learner, readable_images
 
 # %% ../nbs/api/14_imagenet.ipynb #85e9a82f
 FOLDERS = dict(train=("train", "ILSVRC2012_img_train.tar"), imagenet=("val", "ILSVRC2012_img_val.tar"),
@@ -105,7 +105,7 @@ def imagenet_task(
     seed:int=0, # Of held-out sets
     verify:bool=False, # Open every image first
     num_workers:int=None, # Processes that read images; fastai's choice by default
-)->ListedTask: # `classes` has the outputs that A and R are scored on
+)->DomainTask: # `classes` has the outputs that A and R are scored on
     "ImageNet and its variants (`ValueError` in a sentence where folders or images are wrong)"
     if radius not in ("train", "split", "valid"): raise ValueError(f"radius must be 'train', 'split' or 'valid', not {radius!r}.")
     other = [d for d in ood if d not in ("v2", "a", "r", "sketch")]
