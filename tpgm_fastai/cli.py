@@ -27,7 +27,7 @@ def _sentences(command):
         print(f"{command}: {e}", file=sys.stderr)
         sys.exit(2)
 
-# %% ../nbs/api/11_cli.ipynb #02436908
+# %% ../nbs/api/11_cli.ipynb #74e8d4ff
 @call_parse(pos=["data"])
 def finetune(
     data:str=None, # Folder with pictures as DATA/<domain>/<class>/<image>; without it, the embedded benchmark
@@ -46,14 +46,14 @@ def finetune(
     out:str=None, # Folder for the results; without it, runs/<data>-<time>
 ):
     "Fine-tune a pretrained model on one domain, with TPGM and with what one would do without it, and test on all"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)                        # of torch, while fastai is imported
+        from tpgm_fastai.job import finetune_job, results_table
     with _sentences("tpgm-finetune"):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)                    # of torch, while fastai is imported
-            from tpgm_fastai.job import finetune_job, results_table
         results, name, out = finetune_job(data, id, ood or [], arch, weights, method, epochs, lr, size, bs, seed, skip_bad, workers, out)
     print(f"\nAccuracy in per cent\n{results_table(results, name).to_string()}\n\nWeights, radii, their pictures and results.json are in {out}")
 
-# %% ../nbs/api/11_cli.ipynb #33e82014
+# %% ../nbs/api/11_cli.ipynb #4affc69a
 @call_parse(pos=["data"])
 def compare(
     data:str="glyphs", # An embedded benchmark, glyphs or emoji, or a folder with pictures as DATA/<domain>/<class>/<image>
@@ -76,10 +76,10 @@ def compare(
     out:str=None, # Folder for everything; without it, runs/compare-<data>
 ):
     "Compare methods of robust fine-tuning under one protocol: equal budgets, seeds, a choice on validation data, then one test"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        from tpgm_fastai.job import base_method, comparison_table, compare_job
     with _sentences("tpgm-compare"):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            from tpgm_fastai.job import comparison_table, compare_job
         results, folder = compare_job(data, id, ood or [], arch, weights, method, [float(x) for x in lr or []], seeds, epochs, size, bs, skip_bad, workers, jobs, test_all, train_bn, radius, out)
-        table = comparison_table(results, next((n for n in ("lp_ft", "ft") if n in results.about["labels"]), next(iter(results.about["labels"]))))
-        print(f"\n{table.to_string()}\n\n{table.attrs['caption']}\nTables and pictures are in {folder}")
+    table = comparison_table(results, base_method(results))
+    print(f"\n{table.to_string()}\n\n{table.attrs['caption']}\nTables and pictures are in {folder}")
