@@ -25,7 +25,7 @@ FOLDERS = dict(train=("train", "ILSVRC2012_img_train.tar"), imagenet=("val", "IL
                r=("imagenet-r", "imagenet-r.tar"), sketch=("sketch", "ImageNet-Sketch.zip"))
 
 def _class_folders(root, name):
-    if name not in FOLDERS: raise ValueError(f"There is no variant {name!r} of ImageNet here: choose from {', '.join(list(FOLDERS)[1:])}.")
+    if name not in FOLDERS: raise ValueError(f"ImageNet has no variant {name!r}: choose from {', '.join(FOLDERS)}.")
     folder, archive = FOLDERS[name]
     path = Path(root)/folder
     if not path.is_dir(): raise ValueError(f"There is no folder {folder} in {root}: extract {archive} there.")
@@ -62,12 +62,16 @@ def read_variant(
     folder, archive = FOLDERS.get(name, (name, name))
     index = {c: class_index(c, wnids) for c in _class_folders(root, name)}
     other = [c for c,i in index.items() if i is None]
-    if other: raise ValueError(f"{folder}/{other[0]} is not a class of ImageNet ({len(other)} of {len(index)} folders): {'an index below ' + str(len(wnids)) if name=='v2' else 'a folder of train'} is needed.")
+    if other:
+        need = f"an index below {len(wnids)}" if name=="v2" else "a folder of train"
+        raise ValueError(f"{folder}/{other[0]} is not a class of ImageNet ({len(other)} of {len(index)} folders): {need} is needed.")
     lacking = sorted(set(range(len(wnids))) - set(index.values()))
-    if lacking and name not in ("a", "r"): raise ValueError(f"{folder} has {len(index)} of {len(wnids)} classes; the first that is missing is {wnids[lacking[0]]} (index {lacking[0]}): extract {archive} again.")
+    if lacking and name not in ("a", "r"):
+        raise ValueError(f"{folder} has {len(index)} of {len(wnids)} classes; the first that is missing is {wnids[lacking[0]]} (index {lacking[0]}): extract {archive} again.")
     files = readable_images(root, [folder])[folder] if verify else get_image_files(Path(root)/folder)
     items = pd.DataFrame(dict(path=files, label=[index.get(parent_label(f)) for f in files])).dropna().astype(dict(label=int))
-    empty = [c for c,i in index.items() if i not in set(items.label)]
+    has = set(items.label)
+    empty = [c for c,i in index.items() if i not in has]
     if empty: raise ValueError(f"{folder}/{empty[0]} has no images ({len(empty)} empty folders): extract {archive} again.")
     return items.sort_values(["label", "path"], ignore_index=True)
 
@@ -77,9 +81,11 @@ def _sets(train, val, radius, seed):
     if radius=="train":
         valid = classwise(train, .01, seed)
         radii = classwise(train.drop(valid.index), .01, seed)
-        return dict(train=train.drop([*valid.index, *radii.index]), valid=valid, radius=radii), dict(train="98 % of train", valid="1 % of train", radius="another 1 % of train", imagenet="val"), val
+        sources = dict(train="98 % of train", valid="1 % of train", radius="another 1 % of train", imagenet="val")
+        return dict(train=train.drop([*valid.index, *radii.index]), valid=valid, radius=radii), sources, val
     if radius=="valid":
-        return dict(train=train, valid=val, radius=val), dict(train="train", valid="val", radius="val, as for valid", imagenet="val, as for valid and radius"), val
+        sources = dict(train="train", valid="val", radius="val, as for valid", imagenet="val, as for valid and radius")
+        return dict(train=train, valid=val, radius=val), sources, val
     half = classwise(val, .5, seed)
     sets, _ = with_radius(dict(train=train, valid=half), dict(valid="half of val"), radius, seed)
     return sets, dict(train="train", valid="a quarter of val", radius="another quarter of val", imagenet="the other half of val"), val.drop(half.index)
@@ -91,7 +97,7 @@ def imagenet_task(
     root, # Folder with the extracted archives
     ood:tuple=("v2", "a", "r", "sketch"), # Variants to test on
     learner:Callable=partial(image_learner, arch="resnet50"), # Called with the data and learner arguments; returns a `Learner`
-    radius:str="train", # Radii are learned on images held out of the training set (`train`), a quarter of the validation set (`split`) or all of it, as published (`valid`)
+    radius:str="train", # Choose and learn radii on images held out of the training set (`train`), half of the validation set (`split`) or all of it, as published (`valid`)
     n_classes:int=1000, # Outputs of the model's head
     stats:tuple=imagenet_stats, # Mean and standard deviation of the pixels, by channel; a model may bring its own
     bs:int=64, # Batch size
@@ -102,6 +108,8 @@ def imagenet_task(
 )->ListedTask: # `classes` has the outputs that A and R are scored on
     "ImageNet and its variants (`ValueError` in a sentence where folders or images are wrong)"
     if radius not in ("train", "split", "valid"): raise ValueError(f"radius must be 'train', 'split' or 'valid', not {radius!r}.")
+    other = [d for d in ood if d not in ("v2", "a", "r", "sketch")]
+    if other: raise ValueError(f"ood may name v2, a, r and sketch, not {other[0]!r}.")
     wnids = wordnet_ids(root, n_classes)
     read = partial(read_variant, root, wnids=wnids, verify=verify)
     sets, sources, val = _sets(read("train"), read("imagenet"), radius, seed)
