@@ -8,7 +8,7 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/evaluate.html.md"""
 __all__ = ['calibration_error', 'prediction_metrics', 'detection_auroc', 'domain_table', 'show_domains', 'domain_predictions',
            'evaluate_domains']
 
-# %% ../nbs/api/07a_evaluate.ipynb #a7879b52
+# %% ../nbs/api/07a_evaluate.ipynb #40e7d8c7
 from contextlib import contextmanager
 from functools import partial
 
@@ -18,6 +18,7 @@ import torch
 from fastai.callback import progress # no_bar
 from fastai.learner import Learner, replacing_yield
 from fastcore.basics import noop
+from fastprogress import progress_bar
 from sklearn.metrics import roc_auc_score
 
 from .domains import _near
@@ -34,21 +35,21 @@ def calibration_error(
     bin = (confidence*bins).long().clamp(max=bins - 1)
     return torch.bincount(bin, confidence - right.double(), minlength=bins).abs().sum().item()/len(bin)
 
-# %% ../nbs/api/07a_evaluate.ipynb #0dd2f90d
+# %% ../nbs/api/07a_evaluate.ipynb #bad51922
 def _check(probs, targets):
     "Say in a sentence what cannot be scored"
     if probs.ndim != 2 or targets.numel() != len(probs) or targets.is_floating_point():
-        raise ValueError(f"there must be a row of probabilities and a class number for each picture, not {tuple(probs.shape)} and {tuple(targets.shape)}: models that give a picture several labels are not supported.")
-    if not len(probs): raise ValueError("there is nothing to score: no pictures.")
-    if ((probs.sum(1) - 1).abs() > .01).any(): raise ValueError("the model's outputs are no probabilities that sum to 1, as of one class among many: models that give a picture several labels are not supported.")
+        raise ValueError(f"There must be a row of probabilities and a class number for each picture, not {tuple(probs.shape)} and {tuple(targets.shape)}: models that give a picture several labels are not supported.")
+    if not len(probs): raise ValueError("There is nothing to score: no pictures.")
+    if ((probs.sum(1) - 1).abs() > .01).any(): raise ValueError("The model's outputs are no probabilities that sum to 1, as of one class among many: models that give a picture several labels are not supported.")
     n, low, high = probs.shape[1], int(targets.min()), int(targets.max())
-    if low < 0 or high >= n: raise ValueError(f"there is a label {high if high >= n else low}, but the model has {n} classes, 0 to {n - 1}: test on the classes it was trained on, in the same order.")
+    if low < 0 or high >= n: raise ValueError(f"There is a label {high if high >= n else low}, but the model has {n} classes, 0 to {n - 1}: test on the classes it was trained on, in the same order.")
 
 def _among(probs, targets, classes):
     "Predictions among some of the classes, which are numbered anew"
     n, classes = probs.shape[1], [int(c) for c in classes]
-    if len(set(classes)) < max(len(classes), 2) or min(classes) < 0 or max(classes) >= n: raise ValueError(f"the classes to choose from must be two or more different numbers from 0 to {n - 1}, not {str(classes)[:60]}.")
-    if other := sorted(set(targets.tolist()) - set(classes)): raise ValueError(f"there is a label {other[0]}, which is none of the {len(classes)} classes to choose from.")
+    if len(set(classes)) < max(len(classes), 2) or min(classes) < 0 or max(classes) >= n: raise ValueError(f"The classes to choose from must be two or more different numbers from 0 to {n - 1}, not {str(classes)[:60]}.")
+    if other := sorted(set(targets.tolist()) - set(classes)): raise ValueError(f"There is a label {other[0]}, which is none of the {len(classes)} classes to choose from.")
     chosen = torch.tensor(classes)
     probs = probs[:, chosen].clamp(min=torch.finfo(probs.dtype).tiny)
     return probs/probs.sum(1, keepdim=True), (targets[:, None] == chosen).int().argmax(1)
@@ -79,12 +80,12 @@ def detection_auroc(
     scores = np.concatenate([id, ood])
     return float(roc_auc_score(np.repeat([1, 0], [len(id), len(ood)]), scores)) if np.isfinite(scores).all() else np.nan
 
-# %% ../nbs/api/07a_evaluate.ipynb #315c113d
+# %% ../nbs/api/07a_evaluate.ipynb #3402f2ce
 @contextmanager
 def _naming(domain):
     "Say which domain an error is about"
     try: yield
-    except ValueError as e: raise ValueError(f"Domain {domain!r}: {e}") from e
+    except ValueError as e: raise ValueError(f"Domain {domain!r}: {str(e)[:1].lower()}{str(e)[1:]}") from e
 
 # %% ../nbs/api/07a_evaluate.ipynb #0890e260
 def domain_table(
@@ -112,21 +113,21 @@ def show_domains(
     form = lambda column: {"n": "{:.0f}", "nll": "{:.2f}", "brier": "{:.2f}"}.get(column, "{:.1%}").format
     return pd.DataFrame({c: [form(c)(v) if pd.notna(v) else "–" for v in table[c]] for c in table}, index=table.index)
 
-# %% ../nbs/api/07a_evaluate.ipynb #eec6dffe
+# %% ../nbs/api/07a_evaluate.ipynb #03afad12
 def domain_predictions(
     learn:Learner, # Single-label classification
     dl, # Loader with labels
 )->tuple: # `(n, classes)` probabilities in double precision and `(n,)` labels, on the CPU
     "Predictions on one domain (`ValueError` where it is empty, has no labels or numbers its classes otherwise)"
-    if not len(dl): raise ValueError("its loader is empty.")
+    if not len(dl): raise ValueError("The loader is empty.")
     theirs, ours = (getattr(o, "vocab", None) for o in (dl, learn.dls))
     if theirs is not None and ours is not None and list(theirs) != list(ours):
-        raise ValueError(f"its classes are {str(list(theirs))[:60]} and the learner's {str(list(ours))[:60]}: make its loader with the learner's `dls.test_dl(items, with_labels=True)`.")
+        raise ValueError(f"The loader's classes are {str(list(theirs))[:60]} and the learner's {str(list(ours))[:60]}: make its loader with the learner's `dls.test_dl(items, with_labels=True)`.")
     activate = getattr(learn.loss_func, "activation", partial(torch.softmax, dim=-1))
     replacing, no_loss = contextmanager(replacing_yield), lambda out,*_: torch.zeros(())
     with learn.no_bar(), learn.no_logging(), replacing(learn, "metrics", []), replacing(learn, "loss_func", no_loss):
         out, targets = learn.get_preds(dl=dl, act=noop)
-    if not isinstance(targets, torch.Tensor): raise ValueError("it has no labels, or several for a picture: make its loader with `dls.test_dl(items, with_labels=True)`.")
+    if not isinstance(targets, torch.Tensor): raise ValueError("The loader has no labels, or several for a picture: make its loader with `dls.test_dl(items, with_labels=True)`.")
     return activate(out.as_subclass(torch.Tensor).double()), targets.as_subclass(torch.Tensor)
 
 # %% ../nbs/api/07a_evaluate.ipynb #1e6fd470
@@ -144,3 +145,8 @@ def evaluate_domains(
     def predict(d):
         with _naming(d): return domain_predictions(learn, domains[d])
     return domain_table(((d, predict(d)) for d in [id, *(d for d in domains if d != id)]), classes)
+
+# %% ../nbs/api/07a_evaluate.ipynb #d40b7c2d
+def _bar(learn, items):
+    "A progress bar over `items`, where the learner shows such"
+    return progress_bar(items, leave=False) if hasattr(learn, "progress") else items
