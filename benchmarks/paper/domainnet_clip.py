@@ -26,8 +26,9 @@ def main(
 ):
     "FT and TPGM with CLIP's ResNet-50 on DomainNet, WiSE-FT beside them, published beside measured"
     with sentences("domainnet_clip"):
+        task = checked_domainnet(root, learner=partial(clip_learner, stats=recipe.stats), percent=percent, bs=bs, size=size, seed=seed, num_workers=workers)
         clip = clip_model(arch, weights_from(weights), size)
-        task = checked_domainnet(root, learner=partial(clip_learner, arch=clip, stats=recipe.stats), percent=percent, bs=bs, size=size, seed=seed, num_workers=workers)
+        task.learner = partial(task.learner, arch=clip)
         wise = zero_shot_run(task, clip, task.dls.vocab, ["a photo of a {}."], epochs, seed)
     models = domainnet_models(Run(task, epochs, seed), recipe, wise)
     return report(models, task, "domainnet_clip", out, weights=weights, arch=arch, epochs=epochs, bs=bs, size=size, percent=percent, seed=seed)

@@ -26,7 +26,8 @@ def main(
 ):
     "FT, zero-shot, WiSE-FT and TPGM with CLIP's ViT-B/16 on ImageNet, published beside measured"
     with sentences("imagenet_clip"):
+        task = imagenet_task(root, learner=clip_learner, radius="valid", n_classes=classes, stats=recipe.stats, bs=bs, size=size, seed=seed, num_workers=workers)
         clip = clip_model(arch, weights_from(weights), size)
-        task = imagenet_task(root, learner=partial(clip_learner, arch=clip), radius="valid", n_classes=classes, stats=recipe.stats, bs=bs, size=size, seed=seed, num_workers=workers)
+        task.learner = partial(task.learner, arch=clip)
         run = zero_shot_run(task, clip, *imagenet_prompts(task.dls.vocab), epochs, seed)
     return report(imagenet_models(run, recipe), task, "imagenet_clip", out, weights=weights, arch=arch, epochs=epochs, bs=bs, size=size, classes=classes, seed=seed)
