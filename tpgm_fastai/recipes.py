@@ -31,10 +31,10 @@ from . import learner # tpgm_project
 from .baselines import BatchNormEval, linear_probe, wise_ft
 from .callback import TPGMCallback, authors
 from .clip import clip_stats, zero_shot_head
-from .compare import Run
 from .domainnet import domainnet_stats
 from .domains import DomainTask, adamw
 from .evaluate import evaluate_domains
+from .runs import Run, write_whole
 
 # %% ../nbs/api/16_recipes.ipynb #46f34847
 @dataclass(frozen=True)
@@ -189,9 +189,10 @@ def run_table(
     rows, began = {}, time.perf_counter()
     for name,learn,radii in models:
         seconds = time.perf_counter() - began
-        scores = evaluate_domains(learn, task.tests, classes=getattr(task, "classes", None))
+        scores = evaluate_domains(learn, task.tests, classes=task.classes)
         rows[name] = dict(seconds=round(seconds, 1), scores=_plain(scores), radii=_plain(radii))
-        Path(file).write_text(json.dumps(dict(settings=settings, versions=versions(), sources=getattr(task, "sources", None), models=rows, published=_plain(expected)), indent=1))
+        found = dict(settings=settings, versions=versions(), sources=task.sources, models=rows, published=_plain(expected))
+        write_whole(Path(file), lambda f: f.write_text(json.dumps(found, indent=1)))
         began = time.perf_counter()
     accuracy = {name: {d: 100*s["accuracy"] for d,s in row["scores"].items()} for name,row in rows.items()}
     return beside(pd.DataFrame(accuracy).T, expected)

@@ -74,7 +74,7 @@ class _Kept(dict):
         write_whole(self.file(name, ".safetensors"), lambda f: save_file(found[0], f))
         write_whole(self.file(name, ".json"), lambda f: f.write_text(json.dumps(found[1])))
 
-# %% ../nbs/api/09_runs.ipynb #def7c37d
+# %% ../nbs/api/09_runs.ipynb #4c9bd2be
 def run_name(
     method:str, # A key of `methods`
     setting:dict, # Its hyper-parameters
@@ -93,7 +93,9 @@ class Run:
         folder=None, # Where finished runs are kept; None for memory
         methods:dict=methods, # Name → function, made by `method`
         quiet:bool=False, # Without progress bars
-    ): self.task,self.epochs,self.seed,self.train_bn,self.kept,self.methods,self.quiet = task,epochs,seed,train_bn,_Kept(folder),methods,quiet
+    ):
+        self.task,self.epochs,self.seed,self.train_bn,self.kept,self.methods,self.quiet = task,epochs,seed,train_bn,_Kept(folder),methods,quiet
+        self.begin = None
 
     def reseed(self):
         "Start all random numbers afresh, those of the data loaders included: a method must not depend on what was tried before it"
@@ -110,11 +112,14 @@ class Run:
         if state is not None: learn.model.load_state_dict(state)
         return learn.add_cbs(cbs)
 
-# %% ../nbs/api/09_runs.ipynb #bbf586f1
+# %% ../nbs/api/09_runs.ipynb #12cec7a9
 @patch(as_prop=True)
 def start(self:Run):
-    "State dict of the pretrained body with a probed head"
-    return self.finished("lp")[0]
+    "State dict of the pretrained body with a probed head, unless another was set"
+    return self.finished("lp")[0] if self.begin is None else self.begin
+
+@patch(set_prop=True)
+def start(self:Run, state): self.begin = state
 
 @patch
 def fit(self:Run, lr, cbs=None, prepare=None, probed=True):

@@ -8,7 +8,7 @@ from common import checked_domainnet, report, sentences, weights_from
 from fastcore.script import call_parse
 
 from tpgm_fastai.clip import clip_learner, clip_model
-from tpgm_fastai.compare import Run
+from tpgm_fastai.runs import Run
 from tpgm_fastai.recipes import domainnet_models, domainnet_rn50 as recipe, zero_shot_run
 
 @call_parse

@@ -7,7 +7,7 @@ from functools import partial
 from common import checked_domainnet, report, sentences, weights_from
 from fastcore.script import call_parse
 
-from tpgm_fastai.compare import Run
+from tpgm_fastai.runs import Run
 from tpgm_fastai.domains import image_learner
 from tpgm_fastai.recipes import domainnet_models, domainnet_rn50_moco as recipe, probed_run
 
