@@ -7,7 +7,7 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/compare.html.md"""
 # %% auto #0
 __all__ = ['core', 'settings_of', 'Plan', 'Comparison', 'Results', 'compare']
 
-# %% ../nbs/api/09a_compare.ipynb #f17622fb
+# %% ../nbs/api/09a_compare.ipynb #5887f12f
 import itertools
 import json
 import os
@@ -107,23 +107,26 @@ def _each(work, units, jobs):
             for f in (bar := progress_bar(as_completed(futures), total=len(units), leave=False)): f.result(); bar.comment = futures[f]
         except BaseException: pool.shutdown(wait=False, cancel_futures=True); raise
 
-# %% ../nbs/api/09a_compare.ipynb #5e2e3671
+# %% ../nbs/api/09a_compare.ipynb #9d83d1c9
 class Comparison:
     "Methods × settings × seeds on one task, in a folder"
     def __init__(self,
         plan:Plan, # Task, folder, and what must not change
         names=core, # Keys of `plan.methods`
-        lrs=(1e-3, 2e-3, 4e-3, 1e-2, 2e-2, 4e-2), # Learning rates to choose from
+        lrs=(1e-3, 2e-3, 4e-3, 1e-2), # Learning rates to choose from
         seeds:int=5, # Number of seeds, from 0
         jobs:int=1, # Processes
+        beyond:dict=None, # Method → learning rates that are tried as well, though not chosen from, to see where it breaks
     ):
         for n in names:
             if n not in plan.methods: raise ValueError(f"There is no method {n!r}: {did_you_mean(n, plan.methods)}")
         for k,v in dict(seeds=seeds, jobs=jobs, epochs=plan.epochs).items(): positive(k, v, int)
-        if not lrs or not all(0 < lr < 10 for lr in lrs): raise ValueError(f"Learning rates must be above 0 and below 10, not {list(lrs)}.")
+        rates = [*lrs, *(lr for b in (beyond or {}).values() for lr in b)]
+        if not lrs or not all(0 < lr < 10 for lr in rates): raise ValueError(f"Learning rates must be above 0 and below 10, not {rates}.")
         if plan.radius not in ("own", "valid"): raise ValueError(f"radius={plan.radius!r}: pass 'own' or 'valid'.")
         self.plan, self.names, self.jobs, self.seeds = plan._replace(folder=Path(plan.folder)), list(dict.fromkeys(names)), jobs, range(seeds)
         self.settings = {n: settings_of(plan.methods[n], sorted(lrs)) for n in self.names}
+        self.tried = {n: s + [dict(lr=lr) for lr in (beyond or {}).get(n, ()) if dict(lr=lr) not in s] for n,s in self.settings.items()}
         _task(self.plan, 0)                                                   # what is wrong with it is said before anything is made
         _take_up(self.plan)
         (self.plan.folder/"tested").mkdir(exist_ok=True)
@@ -134,7 +137,7 @@ class Comparison:
     def units(self, part, chosen=None):
         "What is still to be done, in waves: the probe, what starts from it, what starts from a finished run"
         f = self.plan.methods
-        todo = [(self.plan, s, n, x) for s in self.seeds for n in self.names for x in (self.settings[n] if chosen is None else [chosen[n]])
+        todo = [(self.plan, s, n, x) for s in self.seeds for n in self.names for x in (self.tried[n] if chosen is None else [chosen[n]])
                 if not self.file(part, n, x, s).exists()]
         wave = lambda u: 0 if u[2]=="lp" else 2 if f[u[2]].after else 1
         return [[u for u in todo if wave(u)==w] for w in range(3)]
@@ -209,14 +212,14 @@ class Results(NamedTuple):
         try: return cls(json.loads((Path(folder)/"about.json").read_text()), *(_read_csv(Path(folder)/f"{k}.csv") for k in cls._fields[1:]))
         except (OSError, ValueError) as e: raise ValueError(f"{folder} holds no results of a comparison: {e}") from None
 
-# %% ../nbs/api/09a_compare.ipynb #cf5966cb
+# %% ../nbs/api/09a_compare.ipynb #d101a4eb
 def _setting(x): return ", ".join(f"{k} {v:g}" for k,v in x.items())
 
 @patch(as_prop=True)
 def results(self:Comparison)->Results:
     "What has been found so far"
     chosen, trained, tested, layers = self.choose(), [], [], []
-    for n,s,x in ((n, s, x) for n in self.names for x in self.settings[n] for s in self.seeds):
+    for n,s,x in ((n, s, x) for n in self.names for x in self.tried[n] for s in self.seeds):
         row = dict(method=n, seed=s, setting=_setting(x), lr=x.get("lr"), chosen=x==chosen[n])
         trained.append(row | self.read("trained", n, x, s))
         if not self.file("tested", n, x, s).exists(): continue
@@ -227,22 +230,23 @@ def results(self:Comparison)->Results:
                                    version=__version__, torch=torch.__version__, fastai=fastai.__version__)
     return Results(about, *map(pd.DataFrame, (trained, tested, layers)))
 
-# %% ../nbs/api/09a_compare.ipynb #f6037555
+# %% ../nbs/api/09a_compare.ipynb #cf320e61
 def compare(
     make_task:Callable, # Called with `seed=`, returns a `DomainTask`
     folder, # Where everything is kept; a comparison that stopped goes on from here
     names=core, # Keys of `methods`
-    lrs=(1e-3, 2e-3, 4e-3, 1e-2, 2e-2, 4e-2), # Learning rates to choose from
+    lrs=(1e-3, 2e-3, 4e-3, 1e-2), # Learning rates to choose from
     seeds:int=5, # Number of seeds, from 0
     epochs:int=10, # Epochs of fine-tuning
     test_all:bool=False, # Test every setting, once the choice is written down; otherwise the chosen ones
+    beyond:dict=None, # Method → learning rates that are tried as well, though not chosen from, to see where it breaks
     train_bn:bool=False, # Let BatchNorm's running statistics follow the batches
     radius:str="own", # Radius data: "own" for those of the task, "valid" for the data that settings are chosen on
     jobs:int=1, # Processes; with several, `make_task` and the methods must be importable
     methods:dict=methods, # Name → function, made by `method`
 )->Results:
     "Train every method with every setting and seed, choose on ID validation data, test, and write the results to the folder (`ValueError` before training where something is wrong)"
-    c = Comparison(Plan(make_task, Path(folder), epochs, train_bn, radius, methods), names, lrs, seeds, jobs)
+    c = Comparison(Plan(make_task, Path(folder), epochs, train_bn, radius, methods), names, lrs, seeds, jobs, beyond)
     c.train()
     c.test(test_all)
     results = c.results

@@ -140,7 +140,7 @@ def _make_task(data, id, ood, **kwargs):
     if not id or not ood: raise ValueError("Say which domain to fine-tune on and which to test on: --id NAME --ood NAME [--ood NAME …].")
     return partial(folder_task, str(data), id, list(ood), **kwargs)
 
-# %% ../nbs/api/10_job.ipynb #a26313f4
+# %% ../nbs/api/10_job.ipynb #5da67b14
 def compare_job(
     data="glyphs", # An embedded benchmark, "glyphs" or "emoji", or a folder with pictures as `data/<domain>/<class>/<image>`
     id:str=None, # Domain to fine-tune on, a folder of `data`
@@ -148,7 +148,7 @@ def compare_job(
     arch:str="resnet50", # Architecture, of torchvision or timm
     weights=None, # Checkpoint of the pretrained weights; None downloads them
     method:list=None, # Keys of `runs.methods`; None for `compare.core`
-    lrs:list=None, # Learning rates to choose from; None for six from 0.001 to 0.04 (glyphs), or four from 0.0001 to 0.003
+    lrs:list=None, # Learning rates to choose from; None for four from 0.001 to 0.01 (glyphs), or from 0.0001 to 0.003
     seeds:int=5, # Number of seeds, from 0
     epochs:int=10, # Epochs of fine-tuning
     size:int=224, # Side of a picture in pixels
@@ -162,10 +162,10 @@ def compare_job(
     out=None, # Folder for everything; None for `runs/compare-<data>`
 )->tuple: # Results, and the folder
     "Compare methods under one protocol; tables and pictures go to `<out>/results` (`ValueError` before training where something is wrong)"
-    lrs = lrs or ([1e-3, 2e-3, 4e-3, 1e-2, 2e-2, 4e-2] if data == "glyphs" else [1e-4, 3e-4, 1e-3, 3e-3])
+    lrs = lrs or ([1e-3, 2e-3, 4e-3, 1e-2] if data == "glyphs" else [1e-4, 3e-4, 1e-3, 3e-3])
     out = Path(out or f"runs/compare-{Path(data).name}")
     task = _make_task(data, id, ood, arch=arch, weights=weights and str(weights), size=size, bs=bs, skip_bad=skip_bad, num_workers=workers)
-    results = compare(task, out, method or core, lrs, seeds, epochs, test_all, train_bn, radius, jobs)
+    results = compare(task, out, method or core, lrs, seeds, epochs, test_all, train_bn=train_bn, radius=radius, jobs=jobs)
     return results, show_comparison(results, out/"results")
 
 def base_method(results)->str: # A key of `methods`
