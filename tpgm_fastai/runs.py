@@ -6,28 +6,35 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/runs.html.md"""
 
 # %% auto #0
 __all__ = ['methods', 'method', 'run_name', 'Run', 'lp', 'ft', 'lp_ft', 'wise', 'bias', 'norms', 'auto_rgn', 'auto_snr', 'l2_sp',
-           'mars_sp', 'mars_pgm', 'l2_pgm', 'tpgm', 'tpgm_authors', 'tpgm_posthoc', 'ftp', 'spd', 'try_method']
+           'mars_sp', 'mars_pgm', 'l2_pgm', 'tpgm', 'tpgm_authors', 'tpgm_posthoc', 'ftp', 'spd', 'try_method',
+           'toy_task']
 
-# %% ../nbs/api/09_runs.ipynb #b5008438
+# %% ../nbs/api/09_runs.ipynb #8d79f3ee
 import json
 import random
 import time
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 
 import torch
 from fastai.callback import schedule # fit_one_cycle
 from fastai.callback.progress import ProgressCallback
 from fastai.callback.tracker import TerminateOnNaNCallback
+from fastai.data.core import DataLoaders
+from fastai.data.load import DataLoader
 from fastai.learner import Learner
-from fastai.torch_core import set_seed
+from fastai.losses import CrossEntropyLossFlat
+from fastai.metrics import accuracy
+from fastai.torch_core import params, set_seed
 from fastcore.basics import patch
+from fastcore.foundation import L
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from . import learner # tpgm_project
 from .baselines import BatchNormEval, linear_probe, wise_ft
 from .callback import TPGMCallback, authors
-from .domains import DomainTask, domain_accuracy
+from .domains import DomainTask, adamw, domain_accuracy
 from .ftp import FTPCallback
 from .penalty import PenaltyCallback
 from .pgm import PGMCallback
@@ -221,3 +228,28 @@ def try_method(
     "Run one method; the seconds are those it takes once the head has been probed, finished runs it starts from included"
     learn, result = run.train(name, **setting)
     return learn, result | (domain_accuracy(learn, run.task.tests) if test else {})
+
+# %% ../nbs/api/09_runs.ipynb #309a882f
+def _toy_domain(shift, seed, n=120):
+    g = torch.Generator().manual_seed(seed)
+    y = torch.randint(3, (n,), generator=g)
+    x = torch.randn(n, 6, generator=g)
+    x[torch.arange(n), y] += 2.5
+    x[:, 5] += shift*(y - 1)
+    return list(zip(x, y))
+
+def _toy_learner(dls, cbs=None):
+    model = nn.Sequential(nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU()), nn.Linear(16, 3))
+    with torch.no_grad():
+        model[0][0].weight.copy_(torch.eye(6).repeat(3, 1)[:16])
+        model[0][0].weight[:, 5] = 0
+    return Learner(dls, model, CrossEntropyLossFlat(), metrics=accuracy, opt_func=adamw, splitter=lambda m: L(m[0], m[1]).map(params), cbs=[BatchNormEval(), *L(cbs)])
+
+# %% ../nbs/api/09_runs.ipynb #dca33005
+def toy_task(
+    seed:int=0, # Of the data
+)->DomainTask: # `near` is ID, `none` and `reverse` are OOD
+    "Three classes of points, with a feature that misleads out of distribution"
+    dl = lambda shift, part, **kw: DataLoader(_toy_domain(shift, 10*seed + part), bs=20, num_workers=0, device="cpu", **kw)
+    dls = DataLoaders(dl(1., 1, shuffle=True, drop_last=True), dl(1., 2), device="cpu")
+    return DomainTask(dls, dl(1., 3, shuffle=True), dict(near=dl(1., 4), none=dl(0., 5), reverse=dl(-1., 6)), partial(_toy_learner, dls))
