@@ -93,8 +93,10 @@ def tpgm_project(self:Learner,
     if anchor is None: anchor, known = _known_anchor(self); exclude = known if exclude is None else exclude
     cb = TPGMCallback(dl, steps=steps, init=init, norm=norm, exclude=exclude, lr=lr, anchor=anchor)
     with self.removed_cbs(self._grab_cbs(AnchorCallback)), self.added_cbs(cb), _unfrozen(cb.radii.anchor.params):
-        bar = progress_bar(range(steps), leave=False)
-        for _ in bar: bar.comment = f"radius loss {cb.radii.update(cb.closure):.4f}"
+        shown = hasattr(self, "progress")                                     # not after `no_bar`
+        for _ in (bar := progress_bar(range(steps), leave=False) if shown else range(steps)):
+            loss = cb.radii.update(cb.closure)
+            if shown: bar.comment = f"radius loss {loss:.4f}"
         cb.radii.project_()
     cb.radii.check()
     return radii_table(cb.radii)
