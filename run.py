@@ -61,7 +61,7 @@ def demo(args):
 def test(args):
     ensure(DEV)
     quick = "--quick" in args
-    opts = ["--nb-modes=notebook"] if quick else ["--cov", "--cov-report=term-missing:skip-covered"]
+    opts = ["--nb-modes=notebook"] if quick else ["--nb-flags=slow", "--cov", "--cov-report=term-missing:skip-covered"]
     path = os.pathsep.join(filter(None, [str(ROOT/".ci"), os.environ.get("PYTHONPATH")]))
     env = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYTHONHASHSEED": "0", **os.environ, "PYTHONPATH": path}
     return call(PYTHON, "-m", "pytest", "-p", "nbtests", "-q", "-n", "auto", "--maxprocesses", "8", "--dist", "worksteal",

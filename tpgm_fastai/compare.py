@@ -167,9 +167,9 @@ def choose(self:Comparison)->dict: # Method → its setting
     "The best mean validation accuracy over the seeds, written to `chosen.json`; a tie goes to the smaller learning rate"
     valid = {n: [pd.Series([self.read("trained", n, x, s)["valid"] for s in self.seeds]).mean() for x in self.settings[n]] for n in self.names}
     chosen = {n: self.settings[n][pd.Series(v).argmax()] for n,v in valid.items()}
-    file = self.plan.folder/"chosen.json"
-    if not file.exists() or json.loads(file.read_text())["chosen"] != chosen:
-        found = dict(when=datetime.now(timezone.utc).isoformat(timespec="seconds"), seeds=len(self.seeds), chosen=chosen, settings=self.settings, valid=valid)
+    file, found = self.plan.folder/"chosen.json", dict(chosen=chosen, seeds=len(self.seeds), settings=self.settings, valid=valid)
+    if not file.exists() or json.loads(file.read_text()) | found != json.loads(file.read_text()):
+        found["when"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
         write_whole(file, lambda f: f.write_text(json.dumps(found, indent=1)))
     return chosen
 

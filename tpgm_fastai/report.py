@@ -112,7 +112,7 @@ def rates_table(
     df.columns = ["_".join(c) for c in df.columns]
     return df.loc[[m for m in results.about["labels"] if m in df.index]]
 
-# %% ../nbs/api/09b_report.ipynb #ccea3f14
+# %% ../nbs/api/09b_report.ipynb #6fd0370d
 def plot_rates(
     results:Results, # Of `compare(…, test_all=True)`
     names=None, # Methods to draw; all by default
@@ -128,6 +128,8 @@ def plot_rates(
             ax.fill_between(r.index, r[f"{k}_mean"] - r[f"{k}_sd"], r[f"{k}_mean"] + r[f"{k}_sd"], color=looks[m]["color"], alpha=.12, lw=0)
         if "lp" in flat.index: ax.axhline(100*flat.loc["lp", k].mean(), color="0.5", lw=1, ls="--", label=results.about["labels"]["lp"])
         ax.set(xscale="log", xlabel="learning rate", title=title, ylim=(0, None))
+        ax.set_xticks(every := sorted(t.index.unique("lr")), [f"{lr:g}" for lr in every], rotation=45)
+        ax.minorticks_off()
         _plain(ax)
     axs[0].set_ylabel("accuracy, %")
     axs[1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, .5))
