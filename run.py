@@ -52,7 +52,15 @@ def ensure(extras=()):
     spec = f".[{','.join(want['extras'])}]" if want["extras"] else "."
     if call(PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", spec):
         sys.exit("The installation stopped before its end: pip says why above. Run the same command again once that is mended.")
+    if "corruptions" in want["extras"]: without_windows()
     STAMP.write_text(json.dumps(want), encoding="utf-8")
+
+def without_windows():
+    "Where OpenCV lacks a desktop's libraries, put its build that needs none in its place"
+    if subprocess.call([str(PYTHON), "-c", "import cv2"], stderr=subprocess.DEVNULL):
+        pip = PYTHON, "-m", "pip", "-q", "--disable-pip-version-check"
+        call(*pip, "uninstall", "-y", "opencv-python")
+        call(*pip, "install", "--no-deps", "opencv-python-headless")
 
 def demo(args):
     ensure()
