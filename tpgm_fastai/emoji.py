@@ -24,7 +24,7 @@ from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
-from fastai.torch_core import default_device, params, show_images
+from fastai.torch_core import default_device, params
 from fastcore.foundation import L
 from fastcore.meta import delegates
 from PIL import Image
@@ -137,10 +137,7 @@ def split_emoji(
 # %% ../nbs/api/08a_emoji.ipynb #80f6a25b
 class EmojiLoader(GlyphLoader):
     "A `GlyphLoader` of pictures in colour"
-    def show_batch(self, b=None, max_n=10, **kwargs):
-        "Show `max_n` images of `b`, or of a new batch, with their classes"
-        x, y = self.one_batch() if b is None else b
-        show_images(x[:max_n].cpu().add(1).div(2).clamp(0, 1), titles=self.vocab[y[:max_n].cpu()].tolist(), nrows=1, **kwargs)
+    def rgb(self, x): return x.add(1).div(2).clamp(0, 1)
 
 # %% ../nbs/api/08a_emoji.ipynb #3bd34c43
 def emoji_net(

@@ -108,7 +108,7 @@ def split_fonts(
 
 # %% ../nbs/api/08_glyphs.ipynb #95fe36b4
 class GlyphSet:
-    "Images `x` (n, 1, 32, 32) and labels `y` (n,), indexed by a number or by a list; `vocab` (c,) names the classes"
+    "Images `x` (n, channels, height, width) and labels `y` (n,), indexed by a number or by a list; `vocab` (c,) names the classes"
     def __init__(self, x, y, vocab): store_attr(); self.c = len(vocab)
     def __len__(self): return len(self.y)
     def __getitem__(self, i): return self.x[i], self.y[i]
@@ -131,11 +131,11 @@ class GlyphLoader(DataLoader):
     def create_batch(self, b): return self.dataset[b]
     def retain(self, res, b): return res
     def shuffle_fn(self, idxs): return [idxs[i] for i in torch.randperm(len(idxs)).tolist()]
+    def rgb(self, x): return x.div(-3).add(.5).clamp(0, 1).expand(-1, 3, -1, -1) # ink dark
     def show_batch(self, b=None, max_n=10, **kwargs):
         "Show `max_n` images of `b`, or of a new batch, with their classes"
         x, y = self.one_batch() if b is None else b
-        grey = x[:max_n].cpu().div(-3).add(.5).clamp(0, 1).expand(-1, 3, -1, -1) # ink dark, as RGB
-        show_images(grey, titles=self.vocab[y[:max_n].cpu()].tolist(), nrows=1, **kwargs)
+        show_images(self.rgb(x[:max_n].cpu()), titles=self.vocab[y[:max_n].cpu()].tolist(), nrows=1, **kwargs)
 
 def wild_batch(
     b:tuple, # images (n, 1, 32, 32) and labels (n,)
