@@ -7,17 +7,17 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/compare.html.md"""
 # %% auto #0
 __all__ = ['core', 'settings_of', 'Plan', 'Comparison', 'Results', 'compare']
 
-# %% ../nbs/api/09a_compare.ipynb #5887f12f
+# %% ../nbs/api/09a_compare.ipynb #2d01b2e7
 import itertools
 import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
 
 import fastai
 import pandas as pd
@@ -42,17 +42,18 @@ def settings_of(
     own = [dict(zip(f.own, v)) for v in itertools.product(*f.own.values())]
     return [dict(lr=lr, **o) for lr in lrs[::len(own)] for o in own] if f.rates else own
 
-# %% ../nbs/api/09a_compare.ipynb #47ba5ee0
+# %% ../nbs/api/09a_compare.ipynb #2e6cc8e9
 core = "lp", "ft", "lp_ft", "l2_sp", "mars_pgm", "wise", "tpgm", "tpgm_authors", "tpgm_posthoc", "ftp", "spd" # Keys of `methods`
 
-class Plan(NamedTuple):
+@dataclass(frozen=True)
+class Plan:
     "What a process needs to know to train and test one run of a comparison"
     make_task:Callable # Called with `seed=`, returns a `DomainTask`
     folder:Path # Where everything is kept
     epochs:int=10 # Epochs of fine-tuning
     train_bn:bool=False # Let BatchNorm's running statistics follow the batches
     radius:str="own" # Radius data: "own" for those of the task, "valid" for the data that settings are chosen on
-    methods:dict=methods # Name → function, made by `method`
+    methods:dict=field(default_factory=lambda: methods) # Name → function, made by `method`; those of `runs` by default
 
     @property
     def about(self):
@@ -107,7 +108,7 @@ def _each(work, units, jobs):
             for f in (bar := progress_bar(as_completed(futures), total=len(units), leave=False)): f.result(); bar.comment = futures[f]
         except BaseException: pool.shutdown(wait=False, cancel_futures=True); raise
 
-# %% ../nbs/api/09a_compare.ipynb #9d83d1c9
+# %% ../nbs/api/09a_compare.ipynb #21adf9fa
 class Comparison:
     "Methods × settings × seeds on one task, in a folder"
     def __init__(self,
@@ -124,7 +125,7 @@ class Comparison:
         rates = [*lrs, *(lr for b in (beyond or {}).values() for lr in b)]
         if not lrs or not all(0 < lr < 10 for lr in rates): raise ValueError(f"Learning rates must be above 0 and below 10, not {rates}.")
         if plan.radius not in ("own", "valid"): raise ValueError(f"radius={plan.radius!r}: pass 'own' or 'valid'.")
-        self.plan, self.names, self.jobs, self.seeds = plan._replace(folder=Path(plan.folder)), list(dict.fromkeys(names)), jobs, range(seeds)
+        self.plan, self.names, self.jobs, self.seeds = replace(plan, folder=Path(plan.folder)), list(dict.fromkeys(names)), jobs, range(seeds)
         self.settings = {n: settings_of(plan.methods[n], sorted(lrs)) for n in self.names}
         self.tried = {n: s + [dict(lr=lr) for lr in (beyond or {}).get(n, ()) if dict(lr=lr) not in s] for n,s in self.settings.items()}
         _task(self.plan, 0)                                                   # what is wrong with it is said before anything is made
@@ -155,7 +156,7 @@ def _take_up(plan):
     other = [f"{k} is {was[k]!r} there and {v!r} now" for k,v in plan.about.items() if was[k] != v]
     if other: raise ValueError(f"{plan.folder} holds another comparison ({'; '.join(other)}): choose another folder.")
 
-# %% ../nbs/api/09a_compare.ipynb #8d7a39fe
+# %% ../nbs/api/09a_compare.ipynb #30a342de
 @patch
 def train(self:Comparison):
     "Train what has not been trained"
@@ -181,13 +182,16 @@ def test(self:Comparison,
     chosen = self.choose()
     for w in self.units("tested", None if all else chosen): _each(_test, w, self.jobs)
 
-# %% ../nbs/api/09a_compare.ipynb #0ea80f61
+# %% ../nbs/api/09a_compare.ipynb #a55bfcf0
+_tables = "trained", "tested", "layers"
+
 def _read_csv(file):
     df = pd.read_csv(file)
     return df.fillna(dict(setting="")) if "setting" in df else df             # the probe has no setting
 
-# %% ../nbs/api/09a_compare.ipynb #6228f3a4
-class Results(NamedTuple):
+# %% ../nbs/api/09a_compare.ipynb #848f27e4
+@dataclass
+class Results:
     "What a comparison has found"
     about:dict # Task, settings that were chosen, versions
     trained:pd.DataFrame # One row a run: `method`, `seed`, `setting`, `lr`, `chosen`, `valid`, `seconds`, `diverged`
@@ -201,7 +205,7 @@ class Results(NamedTuple):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder/"about.json").write_text(json.dumps(self.about, indent=1) + "\n")
-        for k in self._fields[1:]: getattr(self, k).to_csv(folder/f"{k}.csv", index=False, float_format="%.6g")
+        for k in _tables: getattr(self, k).to_csv(folder/f"{k}.csv", index=False, float_format="%.6g")
         return folder
 
     @classmethod
@@ -209,7 +213,7 @@ class Results(NamedTuple):
         folder, # Where `save` wrote
     ):
         "Read what `save` wrote (`ValueError` where it is not there)"
-        try: return cls(json.loads((Path(folder)/"about.json").read_text()), *(_read_csv(Path(folder)/f"{k}.csv") for k in cls._fields[1:]))
+        try: return cls(json.loads((Path(folder)/"about.json").read_text()), *(_read_csv(Path(folder)/f"{k}.csv") for k in _tables))
         except (OSError, ValueError) as e: raise ValueError(f"{folder} holds no results of a comparison: {e}") from None
 
 # %% ../nbs/api/09a_compare.ipynb #d101a4eb

@@ -45,18 +45,18 @@ def summary(
             rows[m] |= {f"{k}_{n}": v for n,v in dict(mean=here.mean(), sd=here.std(), **diff).items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method")
 
-# %% ../nbs/api/09b_report.ipynb #ab3067f8
+# %% ../nbs/api/09b_report.ipynb #98da66ca
 def comparison_table(
     results:Results, # Of `compare`
     versus:str="lp_ft", # The method that others are compared with
 )->pd.DataFrame: # Texts; `attrs["caption"]` says what they are
     "The field's table: accuracy in per cent, mean ± sd over the seeds, and paired differences"
     s, a = summary(results, versus), results.about
-    def pm(k): return [f"{100*m:.1f} ± {100*d:.1f}" for m,d in zip(s[f"{k}_mean"], s[f"{k}_sd"])]
-    def delta(k): return ["" if np.isnan(m) else f"{100*m:+.1f} ± {100*d:.1f}" + ("" if np.isnan(p) else f" (p {p:.2f})" if p >= .005 else " (p < 0.01)") for m,d,p in zip(s[f"{k}_diff"], s[f"{k}_diff_sd"], s[f"{k}_p"])]
+    def pm(k): return [f"{100*m:.1f}\u00a0±\u00a0{100*d:.1f}" for m,d in zip(s[f"{k}_mean"], s[f"{k}_sd"])]
+    def delta(k): return ["" if np.isnan(m) else f"{100*m:+.1f}\u00a0±\u00a0{100*d:.1f}" + ("\u00a0*" if p < .05 else "") for m,d,p in zip(s[f"{k}_diff"], s[f"{k}_diff_sd"], s[f"{k}_p"])]
     columns = {"setting": s.setting, "ID": pm("id"), "Δ ID": delta("id")} | ({"OOD mean": pm("ood"), "Δ OOD": delta("ood")} if "ood_mean" in s else {})
     df = pd.DataFrame(columns).set_index(s.label.rename("method"))
-    df.attrs["caption"] = (f"Accuracy in per cent, mean ± standard deviation over {a['seeds']} seeds; Δ: paired difference to {a['labels'][versus]}. "
+    df.attrs["caption"] = (f"Accuracy in per cent, mean ± standard deviation over {a['seeds']} seeds; Δ: paired difference to {a['labels'][versus]}, * where p < 0.05 (t-test). "
                            f"Settings were chosen on ID validation data, among {max(map(len, a['settings'].values()))} for each method."
                            + (" The radii learned from that same data." if a["radius"] == "valid" else ""))
     return df
