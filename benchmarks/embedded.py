@@ -1,7 +1,7 @@
 """The tables of README.md and of the benchmarks page: eleven methods on an embedded benchmark. `python benchmarks/embedded.py glyphs`
 
 Every method has as many settings to choose from, and five seeds. The choice is made on ID validation data and written down before anything is tested; for the glyphs every
-setting is tested after that, and rates beyond those to choose from, to see how much the learning rate matters. Radii learn from data of their own. With `--train_bn` BatchNorm's running statistics follow the batches, and every method
+setting is tested after that, and rates beyond those to choose from, to see how much the learning rate matters. Radii learn from data of their own. With `--train-bn` BatchNorm's running statistics follow the batches, and every method
 is run once more with the setting that was chosen in evaluation mode. What was stopped goes on when it is started again. One thread for each run."""
 from pathlib import Path
 

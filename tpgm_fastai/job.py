@@ -80,8 +80,9 @@ def _run(task, used, epochs, seed, out, settings):
         (out/"results.json").write_text(json.dumps(dict(settings=settings, methods=results), indent=1))
     return results
 
-# %% ../nbs/api/10_job.ipynb #8578964e
-chosen = dict(lp_ft=dict(lr=4e-3), wise=dict(lr=4e-3), tpgm=dict(lr=4e-3), tpgm_authors=dict(lr=1e-2), tpgm_posthoc=dict(lr=4e-3)) # On the embedded benchmark's validation fonts: benchmarks/embedded.py
+# %% ../nbs/api/10_job.ipynb #12a823ce
+chosen = dict(ft=dict(lr=4e-3), lp_ft=dict(lr=4e-3), l2_sp=dict(lr=1e-3, strength=.01), mars_pgm=dict(lr=1e-3, radius=3.), wise=dict(lr=1e-3), tpgm=dict(lr=4e-3),
+              tpgm_authors=dict(lr=1e-2), tpgm_posthoc=dict(lr=1e-3), ftp=dict(lr=1e-2), spd=dict(lr=4e-3)) # On the embedded benchmark's validation fonts: benchmarks/embedded.py
 
 def _setting(name, data, lr):
     "What a method is run with: the setting chosen on the benchmark, or a modest rate and the middle of its own values"
