@@ -22,7 +22,7 @@ from tpgm_fastai.glyphs import glyph_task
 from tpgm_fastai.projection import eps
 from tpgm_fastai.radii import _radius_pass, adam_
 from tpgm_fastai.report import summary
-from tpgm_fastai.runs import Run, method, methods
+from tpgm_fastai.runs import Run, as_method, methods
 
 RESULTS = Path(__file__).parent/"results"
 
@@ -70,31 +70,31 @@ class Settling(TPGMCallback):
 
 def fit(run, lr, bs=64, kind=TPGMCallback, **kwargs): return run.fit(lr, kind(run.task.radius.new(bs=bs, shuffle=True), **kwargs))
 
-@method("every step")
+@as_method("every step")
 def every_step(run, lr): return fit(run, lr, **authors)
 
-@method("every 5th step")
+@as_method("every 5th step")
 def every_5(run, lr): return fit(run, lr, **{**authors, "every": 5})
 
-@method("every step, radius batches of 16")
+@as_method("every step, radius batches of 16")
 def small_batch(run, lr): return fit(run, lr, bs=16, **authors)
 
-@method("every step until the radii settle")
+@as_method("every step until the radii settle")
 def settling(run, lr): return fit(run, lr, kind=Settling, **authors)
 
-@method("every 5th step, FTP's gradient in between")
+@as_method("every 5th step, FTP's gradient in between")
 def hybrid_5(run, lr): return fit(run, lr, kind=HybridCallback, every=5)
 
-@method("once per epoch, 4 radius steps")
+@as_method("once per epoch, 4 radius steps")
 def epoch_4(run, lr): return fit(run, lr)
 
-@method("once per epoch, 2 radius steps")
+@as_method("once per epoch, 2 radius steps")
 def epoch_2(run, lr): return fit(run, lr, steps=2)
 
-@method("once per epoch, 1 radius step")
+@as_method("once per epoch, 1 radius step")
 def epoch_1(run, lr): return fit(run, lr, steps=1)
 
-@method("once per epoch, 4 radius steps, batches of 16")
+@as_method("once per epoch, 4 radius steps, batches of 16")
 def epoch_4_small(run, lr): return fit(run, lr, bs=16)
 
 held_out = {f.__name__: f for f in (every_step, every_5, small_batch, settling, hybrid_5, epoch_4, epoch_2, epoch_1, epoch_4_small)}

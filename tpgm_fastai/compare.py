@@ -53,7 +53,7 @@ class Plan:
     epochs:int=10 # Epochs of fine-tuning
     train_bn:bool=False # Let BatchNorm's running statistics follow the batches
     radius:str="own" # Radius data: "own" for those of the task, "valid" for the data that settings are chosen on
-    methods:dict=field(default_factory=lambda: methods) # Name → function, made by `method`; those of `runs` by default
+    methods:dict=field(default_factory=lambda: methods) # Name → function, made by `as_method`; those of `runs` by default
 
     @property
     def about(self):
@@ -247,7 +247,7 @@ def compare(
     train_bn:bool=False, # Let BatchNorm's running statistics follow the batches
     radius:str="own", # Radius data: "own" for those of the task, "valid" for the data that settings are chosen on
     jobs:int=1, # Processes; with several, `make_task` and the methods must be importable
-    methods:dict=methods, # Name → function, made by `method`
+    methods:dict=methods, # Name → function, made by `as_method`
 )->Results:
     "Train every method with every setting and seed, choose on ID validation data, test, and write the results to the folder (`ValueError` before training where something is wrong)"
     c = Comparison(Plan(make_task, Path(folder), epochs, train_bn, radius, methods), names, lrs, seeds, jobs, beyond)
