@@ -139,7 +139,7 @@ def main(
     results, found = c.results, {}
     tables = {base: summary(results, base) for base in ("ft", "every_step")}
     for n,r in tables["ft"].iterrows():
-        found[n] = dict(label=variants[n].label if n != "ft" else "plain fine-tuning", held_out=n in held_out, cost=cost[n], lr=best[n])
+        found[n] = dict(label=variants[n].label if n != "ft" else "plain fine-tuning", held_out=n in held_out, cost=cost[n], lr=best[n], valid=100*r["valid"])
         for k,mine in dict(id="id", ood="ood_mean").items():
             found[n] |= {mine: 100*r[f"{k}_mean"], f"{mine}_sd": 100*r[f"{k}_sd"]}
             for base,t in tables.items():
