@@ -12,9 +12,14 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from hashlib import blake2b
+from pathlib import Path
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
+
+from .distributed import in_parts, local, part_of, put_together, rank
 
 # %% ../nbs/api/01_anchor.ipynb #4e8596d7
 def unwrap(
@@ -91,7 +96,7 @@ def out_of_memory(tensors, what):
     "A `MemoryError` that says what there was no room for, and what would be cheaper"
     gb = sum(t.numel()*t.element_size() for t in tensors)/1e9
     return MemoryError(f"There is no memory for {what} ({gb:,.1f} GB). Cheaper are keep=torch.bfloat16, which keeps the pretrained weights in half the "
-                       "memory, keep='cpu', which keeps them off the GPU, and exclude=, which leaves layers out.")
+                       "memory, keep='cpu', which keeps them off the GPU, keep=Path('anchor.safetensors'), which keeps them on disk, and exclude=, which leaves layers out.")
 
 def _no_room(e): return isinstance(e, torch.OutOfMemoryError) or any(s in str(e) for s in ("can't allocate memory", "not enough memory", "out of memory"))
 
@@ -106,11 +111,20 @@ def room_for(tensors, what):
 # %% ../nbs/api/01_anchor.ipynb #71c73a8b
 def _to(p, keep):
     "What `Tensor.to` needs to bring a pretrained value to where `p` is, unless `keep` says otherwise"
-    return dict(device=keep if isinstance(keep, (str, torch.device)) else p.device, dtype=keep if isinstance(keep, torch.dtype) else p.dtype)
+    at = "cpu" if isinstance(keep, Path) else keep if isinstance(keep, (str, torch.device)) else p.device
+    return dict(device=at, dtype=keep if isinstance(keep, torch.dtype) else p.dtype)
 
 def _check_keep(keep):
     if isinstance(keep, torch.dtype) and not keep.is_floating_point: raise ValueError(f"keep={keep}: pretrained weights can be kept in a floating-point precision, such as torch.bfloat16.")
-    if keep is not None and not isinstance(keep, (torch.dtype, str, torch.device)): raise ValueError(f"keep={keep!r}: pass a dtype such as torch.bfloat16, a device such as 'cpu', or None.")
+    if keep is not None and not isinstance(keep, (torch.dtype, str, torch.device, Path)): raise ValueError(f"keep={keep!r}: pass a dtype such as torch.bfloat16, a device such as 'cpu', a Path, or None.")
+
+def _mapped(path, names, values, cut):
+    "Write values to a file, each process that has its own part to its own, and map it into memory"
+    if cut: path = path.with_name(f"{path.stem}-{rank()}{path.suffix}")
+    new = path.with_name(f"{path.name}.{rank()}.new")
+    save_file({n: v.cpu().contiguous() for n,v in zip(names, values)}, new)
+    new.replace(path)                                                         # whoever has mapped an older file of that name keeps it
+    with safe_open(path, "pt") as f: return [f.get_tensor(n) for n in names]
 
 # %% ../nbs/api/01_anchor.ipynb #f1a6df0c
 class Anchor:
@@ -119,24 +133,43 @@ class Anchor:
         model:nn.Module, # The model that is fine-tuned
         anchor=None, # Pretrained values: a state dict, a module, or None for the model as it is now; copied
         exclude=(), # What is not constrained, as in `select`
-        keep=None, # Precision (a dtype) or device in which the values are kept; None for those of the parameters
+        keep=None, # Precision (a dtype), device, or file (a `Path`) in which the values are kept; None for where the parameters are
     ):
         _check_keep(keep)
         params = select(model, exclude)
         values = dict(params) if anchor is None else _state(anchor)
         _check_anchor(values, params)
         self.model, self.names, self.params, self.keep = unwrap(model), list(params), list(params.values()), keep
-        with room_for(self.params, "the anchor, a copy of the pretrained weights"): self.values = [values[n].detach().to(**_to(p, keep), copy=True) for n,p in params.items()]
+        self.cut = any(in_parts(p) for p in self.params)
+        self._check_cut()
+        with room_for(self.params, "the anchor, a copy of the pretrained weights"): self._copy([part_of(values[n].detach(), p) for n,p in params.items()])
         for n,v in zip(self.names, self.values):
             if not v.isfinite().all(): raise ValueError(f"The anchor of {n} holds NaN or infinity.")
 
+    def _copy(self, values):
+        if isinstance(self.keep, Path): self.values = _mapped(self.keep, self.names, [v.to(p.dtype) for v,p in zip(values, self.params)], self.cut); return
+        self.values = [v.to(**_to(p, self.keep), copy=True) for v,p in zip(values, self.params)]
+        self.pin_()
+
+    def pin_(self):
+        "A GPU copies from pinned memory without making the program wait"
+        if not isinstance(self.keep, Path): self.values = [v.pin_memory() if p.is_cuda and not v.is_cuda else v for v,p in zip(self.values, self.params)]
+
+    def _check_cut(self):
+        old = type(self.model).__name__ == "FullyShardedDataParallel"
+        if old or (not self.cut and hasattr(self.model, "reshard")):
+            raise ValueError("FullyShardedDataParallel hides the layers in flat parameters: shard the model with `torch.distributed.fsdp.fully_shard`." if old else
+                             "The model has been sharded since: use `fully_shard` first, and take the anchor afterwards (anchor= may be the whole state dict).")
+
     @property
     def weights(self):
-        "The parameters' data"
-        return [p.data for p in self.params]
+        "The parameters' data, of parameters in parts what this process holds"
+        return [local(p.data) for p in self.params]
 
     def follow_(self)->bool: # Whether anything had moved
         "Bring the pretrained values to where the parameters are now, in their precision and memory order"
+        self._check_cut()
+        if isinstance(self.keep, Path): return False                          # the file stays as it is
         device, dtype = (self.keep if isinstance(self.keep, kind) else None for kind in ((str, torch.device), torch.dtype))
         moved = [i for i,(v,p) in enumerate(zip(self.values, self.params)) if (not device and v.device != p.device) or (not dtype and v.dtype != p.dtype)]
         for i in moved: self.values[i] = self.values[i].to(**_to(self.params[i], self.keep))
@@ -145,8 +178,8 @@ class Anchor:
         return bool(moved)
 
     def fingerprints(self):
-        "Name → digest of the pretrained values, to tell one anchor from another"
-        return {n: blake2b(v.contiguous().reshape(-1).view(torch.uint8).cpu().numpy().tobytes(), digest_size=8).hexdigest()
-                for n,v in zip(self.names, self.values)}
+        "Name → digest of the pretrained values, to tell one anchor from another; of parameters in parts every process must ask"
+        return {n: blake2b(put_together(v, p).contiguous().reshape(-1).view(torch.uint8).cpu().numpy().tobytes(), digest_size=8).hexdigest()
+                for n,v,p in zip(self.names, self.values, self.params)}
 
-    def __repr__(self): return f"Anchor({len(self.names)} layers, {sum(v.numel() for v in self.values):,} weights)"
+    def __repr__(self): return f"Anchor({len(self.names)} layers, {sum(p.numel() for p in self.params):,} weights)"

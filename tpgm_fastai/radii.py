@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from .anchor import Anchor, room_for
+from .distributed import Exchanged, agree, agree_distances, digest, local, n_processes, over_processes, rows_of, scale_of
 from .projection import eps, get_norm, ratio
-from .rows import Rows
 
 # %% ../nbs/api/02_radii.ipynb #3db20a38
 @contextmanager
@@ -116,12 +116,14 @@ class Anchored:
     ):
         get_norm(norm)
         self.norm, self.anchor, self.state = norm, Anchor(model, anchor, exclude, keep), {}
-        self.rows = Rows(self.anchor.weights, norm)
+        self.rows = rows_of(self.anchor.params, norm)
         self._measure()
 
     def _follow(self):
         "Go where the model is now"
-        if self.anchor.follow_() or self.rows.device != self.anchor.params[0].device: self.rows = Rows(self.anchor.weights, self.norm)
+        moved = self.rows.device != self.anchor.params[0].device
+        if self.anchor.follow_() or moved: self.rows = rows_of(self.anchor.params, self.norm)
+        if moved: self.anchor.pin_()
         self.state = {k: v.to(self.rows.device) for k,v in self.state.items()}
 
     @torch.no_grad()
@@ -178,7 +180,7 @@ class Remembering(Anchored):
     def _compare(self):
         "⟨g, Δ⟩ of every row for the gradient that training has just used, and which layers have one"
         self._follow()
-        grads = [p.grad if p.requires_grad else None for p in self.anchor.params]
+        grads = [local(p.grad) if p.requires_grad and p.grad is not None else None for p in self.anchor.params]
         has = tuple(g is not None for g in grads)
         if not any(has) and any(p.requires_grad for p in self.anchor.params):
             raise ValueError("No constrained layer has a gradient: call `step_` after the optimizer's step and before `zero_grad`.")
@@ -253,18 +255,32 @@ def _consumed(params, consume):
         for h in hooks: h.remove()
 
 # %% ../nbs/api/02_radii.ipynb #2395a0bc
+def _loss_of(closure, model):
+    "Loss and number of samples; 1 where the closure returns no number"
+    out = closure(model)
+    loss, n = out if isinstance(out, tuple) and len(out)==2 else (out, 1)
+    return _scalar(loss), n
+
 def _radius_pass(closure, anchor, rows, new):
-    "Loss (detached) at the weights `new`, inner products of every row, and which layers have a gradient"
+    "Loss (detached) at the weights `new`, inner products of every row, which layers have a gradient, and the number of samples"
     live = [p for p in anchor.params if p.requires_grad]
     if not live: raise ValueError("Every constrained layer is frozen: no radius can be learned until one is unfrozen.")
     weights, large, found = anchor.weights, {p.ids[0]: p for p in rows.parts if len(p.ids)==1}, {}
     def consume(i, grad): found[i] = rows.dots_of(large[i], {i: grad}, weights, anchor.values)
     with no_trace(anchor.model), _pointing_at(anchor.params, new), torch.enable_grad():
-        loss = _scalar(closure(anchor.model))
+        loss, n = _loss_of(closure, anchor.model)
         with _consumed([(i, anchor.params[i]) for i in large], consume): grads = iter(torch.autograd.grad(loss, live, allow_unused=True))
     grads = [next(grads) if p.requires_grad else None for p in anchor.params]
     dots = [found[p.ids[0]] if p.ids[0] in found else rows.dots_of(p, grads, weights, anchor.values) for p in rows.parts]
-    return loss.detach().as_subclass(torch.Tensor), rows.join(dots), tuple(g is not None for g in grads)
+    return loss.detach().as_subclass(torch.Tensor), rows.join(dots), tuple(g is not None for g in grads), n
+
+# %% ../nbs/api/02_radii.ipynb #23fd73b6
+def _cut_pass(closure, anchor, rows, new):
+    "`_radius_pass` over weights that lie in parts on several processes"
+    with no_trace(anchor.model), Exchanged(anchor.model, anchor.params, new) as pass_, torch.enable_grad():
+        loss, n = _loss_of(closure, anchor.model)
+        (loss*scale_of(n, loss.device)).backward()
+    return loss.detach().as_subclass(torch.Tensor), rows.dots(pass_.grads, anchor.weights, anchor.values), tuple(g is not None for g in pass_.grads), n
 
 # %% ../nbs/api/02_radii.ipynb #c3dae8b9
 class Radii(Balls):
@@ -278,13 +294,13 @@ class Radii(Balls):
         init:str|float="min/2", # First radius: "min/2", "max/2", or a fraction of the largest row norm
         keep=None, # Precision or device in which pretrained weights are kept, as in `Anchor`
     ):
-        self.lr, self.init, self._first = positive("lr", lr), init, _first_radius(init)
+        self.lr, self.init, self._first, self._agreed = positive("lr", lr), init, _first_radius(init), False
         super().__init__(model, anchor, norm, exclude, keep=keep)
         zeros = torch.zeros_like(self.state["radius"])
         self.state |= dict(exp_avg=zeros, exp_avg_sq=zeros.clone(), step=zeros.clone(), skipped=zeros[0].clone())
 
     def update(self,
-        closure, # Called with the model at its projected weights; returns the loss on held-out data
+        closure, # Called with the model at its projected weights; returns the loss on held-out data, or (for training on several devices) the loss and the number of samples it is the mean of
         steps:int=1, # Adam steps on the radii; the closure should take another batch each time
     )->torch.Tensor: # Mean loss, detached
         "Learn the radii, and leave the model's weights, gradients, modes, buffers and random numbers as found"
@@ -302,6 +318,7 @@ class Radii(Balls):
 
     def _learn(self, closure, flat, steps):
         self._start(flat)
+        if n_processes() > 1 and not self._agreed: self._agree()
         with room_for(self.anchor.params, "the projected weights, a copy of the constrained ones"): new = [torch.empty_like(w) for w in self.anchor.weights]
         return torch.stack([self._adam_step(closure, flat, new) for _ in range(positive("steps", steps, int))]).mean()
 
@@ -316,10 +333,23 @@ class Radii(Balls):
         return super()._ratios(flat)
 
     def _adam_step(self, closure, flat, new):
-        loss, dots, has_grad = _radius_pass(closure, self.anchor, self.rows, self._blend(self._ratios(flat), new))
-        r = self.state["radius"]
-        grad = self.rows.reduce(torch.where(self.rows.spread(r) < flat + eps, dots/(flat + eps), 0), "sum")
-        sound = loss.isfinite() & grad.isfinite().all()
-        self.state["skipped"] += ~sound
-        adam_(r, grad, self.state, self.lr, where=r.isfinite() & flags(has_grad, flat.device) & sound)
+        r, new = self.state["radius"], self._blend(self._ratios(flat), new)
+        def found():
+            loss, dots, has_grad, n = (_cut_pass if self.anchor.cut else _radius_pass)(closure, self.anchor, self.rows, new)
+            return loss, self.rows.reduce(torch.where(self.rows.spread(r) < flat + eps, dots/(flat + eps), 0), "sum"), flags(has_grad, flat.device), n
+        loss, grad, has_grad, bad = over_processes(found, r, catch=not self.anchor.cut)
+        self.state["skipped"] += bad
+        adam_(r, grad, self.state, self.lr, where=r.isfinite() & has_grad)
         return loss
+
+    def _agree(self):
+        "Once, and after a state was loaded: do all processes train the same?"
+        a = self.anchor
+        agree(self.rows.device, the_layers=digest([(n, tuple(p.shape), p.requires_grad) for n,p in zip(a.names, a.params)]), the_options=digest((self.norm, self.lr, self.init)),
+              the_anchor=0 if a.cut else digest(a.fingerprints()), the_state=digest(torch.cat([v.reshape(-1) for v in self.state.values()])))
+        agree_distances(self._furthest, a.names)
+        self._agreed = True
+
+    def load_state_dict(self, state):
+        super().load_state_dict(state)
+        self._agreed = False

@@ -50,10 +50,11 @@ _sizes = dict(cpu=(2**17, 2**13)) # Device type → numbers in a block, numbers 
 _gpu_sizes = 2**24, 2**20
 
 def _parts(tensors):
-    "Every tensor in one part"
+    "Every tensor that is not empty in one part"
     block, small = _sizes.get(tensors[0].device.type, _gpu_sizes)
     like = defaultdict(list)
-    for i,t in enumerate(tensors): like[(t.shape, t.dtype, t.device) if t.ndim and t.numel() <= small else i].append(i)
+    for i,t in enumerate(tensors):
+        if t.numel(): like[(t.shape, t.dtype, t.device) if t.ndim and t.numel() <= small else i].append(i)
     for ids in like.values():
         rows,n = as_rows(tensors[ids[0]]).shape
         many = max(1, block//(rows*n))
@@ -82,16 +83,16 @@ def _delta(weight, anchor, out):
 class _Layout:
     def __init__(self, tensors, norm="mars"):
         self.norm, self.device, self.parts = get_norm(norm), tensors[0].device, list(_parts(tensors))
-        self.scratch = _Scratch(max(p.n*max(p.counts) for p in self.parts))
+        self.scratch = _Scratch(max((p.n*max(p.counts) for p in self.parts), default=0))
         sizes = torch.tensor([1 if t.ndim < 2 else len(t) for t in tensors])
         starts, ids = (sizes.cumsum(0) - sizes).tolist(), [i for p in self.parts for i in p.ids]
-        worked = torch.cat([torch.arange(starts[i], starts[i] + sizes[i]) for i in ids])
+        worked = torch.cat([torch.arange(0), *(torch.arange(starts[i], starts[i] + sizes[i]) for i in ids)])
         self.worked, self.flat = worked.to(self.device), worked.argsort().to(self.device)
         self.layer, self.lengths = torch.arange(len(tensors)).repeat_interleave(sizes).to(self.device), sizes.to(self.device)
         self.counts = [c for p in self.parts for c in p.counts]
 
-    def join(self, found):
-        "Numbers of all blocks, as worked on → one flat vector, layer after layer"
+    def join(self, found, how=torch.sum):
+        "Numbers of all blocks, as worked on → one flat vector, layer after layer; `how` rows were reduced matters only where one lies in several places"
         return torch.cat([f.to(self.device) for f in found])[self.flat]
 
     def apart(self, flat):
@@ -105,6 +106,10 @@ class _Layout:
     def reduce(self, flat, how):
         "One number a row → one a layer: 'sum', 'max' or 'min'"
         return torch.segment_reduce(flat, how, lengths=self.lengths, unsafe=True)
+
+    def whole(self, flat):
+        "Norms of all rows → one a layer, where the norm joins rows"
+        return self.norm.whole(flat, self.lengths)
 
 # %% ../nbs/api/00a_rows.ipynb #e95ac224
 class Rows(_Layout):
@@ -129,8 +134,8 @@ class Rows(_Layout):
                 if d and delta is t: d[0].copy_(delta)
                 found.append(self.norm.rows(delta, out=t))
             if keep: p.put(keep, blocks[2], weights)
-        flat = self.join(found)
-        return self.spread(self.norm.whole(flat, self.lengths)) if self.norm.join else flat
+        flat = self.join(found, self.norm.row)
+        return self.spread(self.whole(flat)) if self.norm.join else flat
 
     def dots(self,
         grads, # One gradient a layer, or None; a list, or a dict by the layer's number
