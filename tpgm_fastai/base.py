@@ -16,6 +16,7 @@ from fastcore.basics import camel2snake, patch
 
 from .anchor import named_weights, unwrap
 from .interpret import plot_radii, radii_table
+from .shares import mend_broadcast
 
 # %% ../nbs/api/03a_base.ipynb #f948fb82
 def new_layers(
@@ -86,6 +87,7 @@ def before_train(self:AnchorCallback):
     "Refuse what would silently go wrong"
     if self.method is None: raise RuntimeError(f"This callback was saved without its anchor (`export` leaves it out): remove it with `learn.remove_cb(learn.{self.name})`, or attach a new one with `anchor=`.")
     if any(isinstance(c, NonNativeMixedPrecision) for c in self.learn.cbs): raise ValueError("NonNativeMixedPrecision steps a copy of the weights: use `to_fp16` or `to_bf16`.")
+    mend_broadcast()
 
 @patch
 def after_cancel_step(self:AnchorCallback): self.cancelled = True

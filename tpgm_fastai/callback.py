@@ -14,11 +14,12 @@ from contextlib import nullcontext
 
 import torch
 from fastai.callback.tracker import TrackerCallback
-from fastai.torch_core import get_random_states, no_random, set_random_states, to_device, to_float
+from fastai.torch_core import find_bs, get_random_states, no_random, set_random_states, to_device, to_float
 from fastcore.basics import GetAttr, patch
 
 from .base import AnchorCallback
 from .radii import Radii, positive
+from .shares import own_share
 
 # %% ../nbs/api/04_callback.ipynb #b4cf1c53
 class _Part(GetAttr):
@@ -51,7 +52,7 @@ class Batches:
         with no_random(seed): self.dl, self.it, self.states = make_dl(), iter(()), get_random_states()
 
     def _next(self):
-        for self.it in (self.it, iter(self.dl)):
+        for self.it in (self.it, own_share(self.dl)):
             for b in self.it: return b
         raise ValueError("The radius data are empty: no radius can be learned from them.")
 
@@ -125,8 +126,9 @@ def batch_loss(
 
 @patch
 def closure(self:TPGMCallback, model):
-    "Loss of `model` on the next radius batch"
-    return batch_loss(self.learn, model, next(self.batches), self.radius_loss)
+    "Loss of `model` on the next radius batch, and how many samples that has"
+    b = next(self.batches)
+    return batch_loss(self.learn, model, b, self.radius_loss), find_bs(b)
 
 # %% ../nbs/api/04_callback.ipynb #ddf2f668
 @patch

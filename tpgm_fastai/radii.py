@@ -317,8 +317,8 @@ class Radii(Balls):
         return loss
 
     def _learn(self, closure, flat, steps):
-        self._start(flat)
         if n_processes() > 1 and not self._agreed: self._agree()
+        self._start(flat)
         with room_for(self.anchor.params, "the projected weights, a copy of the constrained ones"): new = [torch.empty_like(w) for w in self.anchor.weights]
         return torch.stack([self._adam_step(closure, flat, new) for _ in range(positive("steps", steps, int))]).mean()
 
