@@ -146,32 +146,30 @@ def put_together(
     from torch.distributed.tensor import DTensor
     return DTensor.from_local(value.to(p.device), p.device_mesh, p.placements, shape=p.shape, stride=p.stride()).full_tensor()
 
-# %% ../nbs/api/00b_distributed.ipynb #7a4a8a9d
+# %% ../nbs/api/00b_distributed.ipynb #66a41ab3
 _row_sums = {torch.sum: "sum", torch.amax: "max"} # How the parts of one row are joined
 def _op(how): return dict(sum=dist.ReduceOp.SUM, max=dist.ReduceOp.MAX, min=dist.ReduceOp.MIN)[how]
 
 def _group(params):
-    groups = {p.device_mesh.get_group(cut) for p in params if (cut := _cut(p)) is not None}
-    if len(groups) > 1: raise ValueError("The constrained parameters are cut over different groups of processes: shard all of them over one mesh.")
-    return next(iter(groups), None)
+    groups = {None if (cut := _cut(p)) is None else p.device_mesh.get_group(cut) for p in params}
+    if len(groups) > 1: raise ValueError("The constrained parameters do not all lie in parts on the same processes: shard all of them over one mesh, and exclude those that are not sharded.")
+    return groups.pop()
 
-# %% ../nbs/api/00b_distributed.ipynb #6875cea0
+# %% ../nbs/api/00b_distributed.ipynb #1bc53793
 class PartRows(Rows):
     "`Rows` of parameters that are cut into parts: the methods take what this process holds, layers' numbers are those of all"
     def __init__(self,
-        params:list, # Parameters, some or all of them in parts
+        params:list, # Parameters in parts
         norm:str="mars", # A key of `projection.norms`
     ):
         super().__init__([local(p.data) for p in params], norm)
         self.group, self.dtype = _group(params), reduce(torch.promote_types, [wide_dtype(p) for p in params])
-        cut, one_row = [_cut(p) is not None for p in params], [p.ndim < 2 for p in params]
-        first = not any(cut) or dist.get_rank(self.group) == 0
-        self.counted = torch.tensor([first or (c and not o) for c,o in zip(cut, one_row)], device=self.device)   # a row that all processes have counts once
-        self.split = torch.tensor([c and o for c,o in zip(cut, one_row)], device=self.device)[self.layer].nonzero().squeeze(1)
+        one_row, first = torch.tensor([p.ndim < 2 for p in params], device=self.device), dist.get_rank(self.group) == 0
+        self.counted, self.split = ~one_row | first, one_row[self.layer].nonzero().squeeze(1)   # a row that all processes have counts once
 
     def _joined(self, values, how):
         if how == "max": values = values.nan_to_num(torch.inf, torch.inf, -torch.inf)                               # whether a NaN is the larger depends on who asks
-        if self.group: dist.all_reduce(values, _op(how), self.group)
+        if self.group is not None: dist.all_reduce(values, _op(how), self.group)
         return values
 
     def join(self, found, how=torch.sum):
@@ -195,7 +193,7 @@ def rows_of(
     "`Rows` that suit the parameters"
     return PartRows(params, norm) if any(in_parts(p) for p in params) else Rows([p.data for p in params], norm)
 
-# %% ../nbs/api/00b_distributed.ipynb #82d00a28
+# %% ../nbs/api/00b_distributed.ipynb #b1dddf2a
 def let_go(
     model, # A model, its modules perhaps sharded
 ):
@@ -234,9 +232,9 @@ class Exchanged:
 
 def scale_of(
     n:int, # Samples of this process's batch
-    device, # Where the processes exchange tensors
-): # A number
+    loss:torch.Tensor, # Their mean loss
+)->torch.Tensor: # A number
     "What a loss is multiplied with so that gradients which are averaged over processes are those of all samples in one batch"
-    total = torch.tensor(float(n), device=device)
+    total = torch.tensor(n, device=loss.device, dtype=wide_dtype(loss))
     dist.all_reduce(total)
     return n*n_processes()/total

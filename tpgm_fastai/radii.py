@@ -279,7 +279,7 @@ def _cut_pass(closure, anchor, rows, new):
     "`_radius_pass` over weights that lie in parts on several processes"
     with no_trace(anchor.model), Exchanged(anchor.model, anchor.params, new) as pass_, torch.enable_grad():
         loss, n = _loss_of(closure, anchor.model)
-        (loss*scale_of(n, loss.device)).backward()
+        (loss*scale_of(n, loss)).backward()
     return loss.detach().as_subclass(torch.Tensor), rows.dots(pass_.grads, anchor.weights, anchor.values), tuple(g is not None for g in pass_.grads), n
 
 # %% ../nbs/api/02_radii.ipynb #c3dae8b9
