@@ -112,7 +112,7 @@ class Anchored:
         anchor=None, # Pretrained weights: a state dict, a module, or None for the model as it is now; copied
         norm:str="mars", # How far a layer has moved: a key of `projection.norms`
         exclude=(), # What is not constrained: parameter or module names, glob patterns, modules
-        keep=None, # Precision or device in which pretrained weights are kept, as in `Anchor`
+        keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
     ):
         get_norm(norm)
         self.norm, self.anchor, self.state = norm, Anchor(model, anchor, exclude, keep), {}
@@ -200,7 +200,7 @@ class Balls(Anchored):
         norm:str="mars", # How far a layer has moved: a key of `projection.norms`
         exclude=(), # What is not constrained: parameter or module names, glob patterns, modules
         radius:float=torch.inf, # The radius of every layer, weight-space distance
-        keep=None, # Precision or device in which pretrained weights are kept, as in `Anchor`
+        keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
     ):
         if not radius >= 0: raise ValueError(f"radius must be a number of 0 or more, not {radius!r}.")
         super().__init__(model, anchor, norm, exclude, keep)
@@ -292,7 +292,7 @@ class Radii(Balls):
         exclude=(), # What is not constrained (a new head): parameter or module names, glob patterns, modules
         lr:float=1e-2, # Learning rate of the radii, weight-space distance per step
         init:str|float="min/2", # First radius: "min/2", "max/2", or a fraction of the largest row norm
-        keep=None, # Precision or device in which pretrained weights are kept, as in `Anchor`
+        keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
     ):
         self.lr, self.init, self._first, self._agreed = positive("lr", lr), init, _first_radius(init), False
         super().__init__(model, anchor, norm, exclude, keep=keep)

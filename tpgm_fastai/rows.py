@@ -92,7 +92,7 @@ class _Layout:
         self.counts = [c for p in self.parts for c in p.counts]
 
     def join(self, found, how=torch.sum):
-        "Numbers of all blocks, as worked on → one flat vector, layer after layer; `how` rows were reduced matters only where one lies in several places"
+        "Numbers of all blocks, as worked on → one flat vector, layer after layer (`how` rows became numbers matters where one lies on several processes)"
         return torch.cat([f.to(self.device) for f in found])[self.flat]
 
     def apart(self, flat):
