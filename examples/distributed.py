@@ -70,4 +70,6 @@ def main(how:str='fastai', # fastai, loop or sharded
     if rank() == 0:
         for n in list(values)[:4]: print(f'{n:20} radius {values[n]:.4f}  distance {distances[n]:.4f}')
         if how != 'sharded': print(f"accuracy: handwriting {right['id']:.3f}, mean of the other domains {right['ood_mean']:.3f}")
-    if dist.is_initialized(): dist.destroy_process_group()
+    if dist.is_initialized():
+        dist.barrier()                                                        # nobody leaves before the last has finished
+        dist.destroy_process_group()

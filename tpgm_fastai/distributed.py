@@ -86,7 +86,7 @@ def agree(
 
 def _differ(odd):
     if odd: raise ValueError("The processes do not train the same: " + "; ".join(
-        f"{k.replace('_', ' ')} of process {', '.join(map(str, v))} is not that of process 0" for k,v in odd.items()) + ". Give all of them the same pretrained weights, options and saved state.")
+        f"process {', '.join(map(str, v))} differs from process 0 in its {k}" for k,v in odd.items()) + ". Give all of them the same pretrained weights, options and saved state.")
 
 # %% ../nbs/api/00b_distributed.ipynb #ab98013d
 def agree_distances(

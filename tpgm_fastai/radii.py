@@ -345,8 +345,8 @@ class Radii(Balls):
     def _agree(self):
         "Once, and after a state was loaded: do all processes train the same?"
         a = self.anchor
-        agree(self.rows.device, the_layers=digest([(n, tuple(p.shape), p.requires_grad) for n,p in zip(a.names, a.params)]), the_options=digest((self.norm, self.lr, self.init)),
-              the_anchor=0 if a.cut else digest(a.fingerprints()), the_state=digest(torch.cat([v.reshape(-1) for v in self.state.values()])))
+        agree(self.rows.device, layers=digest([(n, tuple(p.shape), p.requires_grad) for n,p in zip(a.names, a.params)]), options=digest((self.norm, self.lr, self.init)),
+              anchor=0 if a.cut else digest(a.fingerprints()), state=digest(torch.cat([v.reshape(-1) for v in self.state.values()])))
         agree_distances(self._furthest, a.names)
         self._agreed = True
 
