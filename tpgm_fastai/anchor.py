@@ -126,6 +126,22 @@ def _mapped(path, names, values, cut):
     new.replace(path)                                                         # whoever has mapped an older file of that name keeps it
     with safe_open(path, "pt") as f: return [f.get_tensor(n) for n in names]
 
+# %% ../nbs/api/01_anchor.ipynb #fc1b3016
+def _pinned(values, params):
+    "A GPU copies from pinned memory without making the program wait"
+    return [v.pin_memory() if p.is_cuda and not v.is_cuda else v for v,p in zip(values, params)]
+
+def _copies(names, values, params, keep, cut):
+    "Pretrained values as they are kept"
+    if isinstance(keep, Path): return _mapped(keep, names, [v.to(p.dtype) for v,p in zip(values, params)], cut)
+    return _pinned([v.to(**_to(p, keep), copy=True) for v,p in zip(values, params)], params)
+
+def _check_cut(model, cut):
+    if type(model).__name__ == "FullyShardedDataParallel":
+        raise ValueError("FullyShardedDataParallel hides the layers in flat parameters: shard the model with `torch.distributed.fsdp.fully_shard`.")
+    if not cut and hasattr(model, "reshard"):
+        raise ValueError("The model has been sharded since: use `fully_shard` first, and take the anchor afterwards (anchor= may be the whole state dict).")
+
 # %% ../nbs/api/01_anchor.ipynb #f1a6df0c
 class Anchor:
     "The constrained parameters of a model and their pretrained values"
@@ -141,25 +157,14 @@ class Anchor:
         _check_anchor(values, params)
         self.model, self.names, self.params, self.keep = unwrap(model), list(params), list(params.values()), keep
         self.cut = any(in_parts(p) for p in self.params)
-        self._check_cut()
-        with room_for(self.params, "the anchor, a copy of the pretrained weights"): self._copy([part_of(values[n].detach(), p) for n,p in params.items()])
+        _check_cut(self.model, self.cut)
+        with room_for(self.params, "the anchor, a copy of the pretrained weights"): self.values = _copies(self.names, [part_of(values[n].detach(), p) for n,p in params.items()], self.params, keep, self.cut)
         for n,v in zip(self.names, self.values):
             if not v.isfinite().all(): raise ValueError(f"The anchor of {n} holds NaN or infinity.")
 
-    def _copy(self, values):
-        if isinstance(self.keep, Path): self.values = _mapped(self.keep, self.names, [v.to(p.dtype) for v,p in zip(values, self.params)], self.cut); return
-        self.values = [v.to(**_to(p, self.keep), copy=True) for v,p in zip(values, self.params)]
-        self.pin_()
-
     def pin_(self):
-        "A GPU copies from pinned memory without making the program wait"
-        if not isinstance(self.keep, Path): self.values = [v.pin_memory() if p.is_cuda and not v.is_cuda else v for v,p in zip(self.values, self.params)]
-
-    def _check_cut(self):
-        old = type(self.model).__name__ == "FullyShardedDataParallel"
-        if old or (not self.cut and hasattr(self.model, "reshard")):
-            raise ValueError("FullyShardedDataParallel hides the layers in flat parameters: shard the model with `torch.distributed.fsdp.fully_shard`." if old else
-                             "The model has been sharded since: use `fully_shard` first, and take the anchor afterwards (anchor= may be the whole state dict).")
+        "Where values are beside a GPU, in pinned memory"
+        if not isinstance(self.keep, Path): self.values = _pinned(self.values, self.params)
 
     @property
     def weights(self):
@@ -168,7 +173,7 @@ class Anchor:
 
     def follow_(self)->bool: # Whether anything had moved
         "Bring the pretrained values to where the parameters are now, in their precision and memory order"
-        self._check_cut()
+        _check_cut(self.model, self.cut)
         if isinstance(self.keep, Path): return False                          # the file stays as it is
         device, dtype = (self.keep if isinstance(self.keep, kind) else None for kind in ((str, torch.device), torch.dtype))
         moved = [i for i,(v,p) in enumerate(zip(self.values, self.params)) if (not device and v.device != p.device) or (not dtype and v.dtype != p.dtype)]
