@@ -38,8 +38,10 @@ def settings_of(
     f:Callable, # A method
     lrs:list, # Learning rates
 )->list: # Dicts of `lr` and the method's own hyper-parameters
-    "The settings that a method chooses from: as many for every method that has a learning rate"
+    "The settings that a method chooses from: as many for every method that has a learning rate (`ValueError` where that cannot be)"
     own = [dict(zip(f.own, v)) for v in itertools.product(*f.own.values())]
+    if f.rates and len(lrs) % len(own):
+        raise ValueError(f"{f.label} has {len(own)} settings of its own, so that its budget cannot equal that of {len(lrs)} learning rates: pass a multiple of {len(own)}, or leave it out.")
     return [dict(lr=lr, **o) for lr in lrs[::len(own)] for o in own] if f.rates else own
 
 # %% ../nbs/api/09a_compare.ipynb #2e6cc8e9
