@@ -65,7 +65,7 @@ def _counted(o, learn):
     parts = {k: v.state_dict() for k,v in own.items() if hasattr(type(v), "load_state_dict") and v is not learn.model and v is not learn.opt}
     return dict(counted={k: v for k,v in own.items() if k not in parts and _plain(v, live)}, parts=parts)
 
-# %% ../nbs/api/05c_checkpoint.ipynb #75500013
+# %% ../nbs/api/05c_checkpoint.ipynb #d8519222
 def _counters(learn, but):
     "Callbacks and running metrics by name; the second of a name has another"
     metrics = learn.recorder._train_mets if hasattr(learn, "recorder") else []
@@ -76,10 +76,10 @@ def _counters(learn, but):
         seen[name] += 1
     return out
 
-def _count_again(o, name, counted, parts):
+def _count_again(o, name, over, counted, parts):
     for k,s in parts.items():
-        if k not in vars(o): raise ValueError(f"The run that was interrupted had something to remember in {k} of {name.split()[0]}, which this one lacks.")
-        vars(o)[k].load_state_dict(s)
+        if k in vars(o): vars(o)[k].load_state_dict(s)
+        elif not over: raise ValueError(f"The run that was interrupted had something to remember in {k} of {name.split()[0]}, which this one lacks.")
     vars(o).update(counted)
 
 # %% ../nbs/api/05c_checkpoint.ipynb #078dc6c7
@@ -156,7 +156,7 @@ def after_batch(self:CheckpointCallback):
     self.steps += 1
     if self.every != "epoch" and self.steps % self.every == 0: self._save(self.learn.iter + 1)
 
-# %% ../nbs/api/05c_checkpoint.ipynb #ad8c0fc1
+# %% ../nbs/api/05c_checkpoint.ipynb #f505b82e
 @patch
 def _save(self:CheckpointCallback, batch=0, done=False):
     "Write a checkpoint, and drop the oldest"
@@ -177,7 +177,7 @@ def _take_up(self:CheckpointCallback):
     _learn_again(learn, **at["learned"])
     here = _counters(learn, self)
     for name,known in at["counters"].items():
-        if name in here: _count_again(here[name], name, **known)
+        if name in here: _count_again(here[name], name, at["done"], **known)
         elif known["parts"]: raise ValueError(f"The run that was interrupted had a {name.split()[0]}, and this learner has none.")
     self.steps, (learn.train_iter, learn.pct_train) = at["steps"], at["counts"]
     return at
