@@ -68,7 +68,9 @@ class Batches:
         make_dl, # Function without arguments that makes the loader
         seed:int=42, # Of the random numbers
     ):
-        with no_random(seed): self.dl, self.it, self.states, self.begun, self.n = make_dl(), iter(()), get_random_states(), None, 0
+        with no_random(seed):
+            self.dl, self.it, self.n, self.states = make_dl(), iter(()), 0, get_random_states()
+            self.begun = loader_state(self.dl)
 
     def _begin(self): self.begun, self.it, self.n = loader_state(self.dl), iter(self.dl), 0
 
@@ -101,10 +103,9 @@ def load_state_dict(self:Batches,
 ):
     "Go where other batches of the same data stood"
     outside = get_random_states()
-    if state["begun"]:
-        set_loader_state(self.dl, state["begun"])
-        self._begin()
-        for _ in range(state["n"]): self._next()
+    set_loader_state(self.dl, state["begun"])
+    self.it, self.n, self.begun = iter(()), 0, state["begun"]
+    for _ in range(state["n"]): self._next()
     self.states = state["states"]
     set_random_states(**outside)
 

@@ -49,7 +49,11 @@ def write_whole(
         with suppress(OSError): beside.unlink(missing_ok=True)
     with suppress(OSError): _sync(path.parent)                                # not every system can
 
-# %% ../nbs/api/02a_files.ipynb #06087715
+# %% ../nbs/api/02a_files.ipynb #f7f4c7b4
+def _numbers(x):
+    "Whether `x` is a list of tensors of one number each, all alike"
+    return isinstance(x, list) and len(x) > 1 and all(isinstance(v, torch.Tensor) and not v.ndim for v in x) and len({(v.dtype, v.device) for v in x}) == 1
+
 def _pack(x, name, tensors):
     "A tree as JSON; its tensors go to `tensors`"
     if x is None or type(x) in (str, int, float, bool): return x
@@ -58,6 +62,7 @@ def _pack(x, name, tensors):
     if isinstance(x, torch.Tensor):
         tensors[name] = x.detach().as_subclass(torch.Tensor)
         return {"@tensor": name, "on": x.device.type}
+    if _numbers(x): return {"@numbers": name, "on": _pack(torch.stack([v.detach() for v in x]), name, tensors)["on"]}
     if isinstance(x, dict):
         items = [[k, _pack(v, f"{name}/{k}" if name else str(k), tensors)] for k,v in x.items()]
         return dict(items) if all(type(k) is str and k[:1] != "@" for k in x) else {"@dict": items}
@@ -65,7 +70,7 @@ def _pack(x, name, tensors):
     items = [_pack(v, f"{name}/{i}", tensors) for i,v in enumerate(x)]
     return items if isinstance(x, list) else {"@tuple" if isinstance(x, tuple) else "@L": items}
 
-# %% ../nbs/api/02a_files.ipynb #33fcc44f
+# %% ../nbs/api/02a_files.ipynb #96b03f6d
 def _device(kind):
     try: return torch.zeros(0, device=kind).device
     except (RuntimeError, AssertionError): return torch.device("cpu")         # not on this machine
@@ -75,6 +80,7 @@ def _unpack(x, tensors):
     if isinstance(x, list): return [_unpack(v, tensors) for v in x]
     if not isinstance(x, dict): return x
     if "@tensor" in x: return tensors[x["@tensor"]].to(_device(x["on"]), copy=True)
+    if "@numbers" in x: return list(_unpack({**x, "@tensor": x["@numbers"]}, tensors).unbind())
     if "@array" in x: return np.array(x["@array"], dtype=x["of"])
     if "@dict" in x: return {k: _unpack(v, tensors) for k,v in x["@dict"]}
     for kind,make in {"@tuple": tuple, "@L": L}.items():
