@@ -111,7 +111,7 @@ class CheckpointCallback(Callback):
         "The checkpoints, newest last"
         return sorted(self.folder.glob("checkpoint-*.safetensors"))
 
-# %% ../nbs/api/05c_checkpoint.ipynb #b5f381b7
+# %% ../nbs/api/05c_checkpoint.ipynb #ac04255e
 @patch
 def _with_events(self:CheckpointCallback, f, event_type, ex, final=noop):
     "`Learner._with_events`, and what is over is passed by"
@@ -126,26 +126,26 @@ def _with_events(self:CheckpointCallback, f, event_type, ex, final=noop):
 def _fit(self:CheckpointCallback, go, final):
     "Open the folder; pass by, take up or make a fit; write down that it is over"
     if not self.opened: self._open()
-    at = self.at
-    if at and self.fits == at["fit"]: self._check(at)
-    if at and (self.fits < at["fit"] or at["done"]):
-        if self.fits == at["fit"]: set_loader_state(self.learn.dls.train, self._take_up()["now"])
+    now = self.at and self.fits == self.at["fit"]
+    if now: self._check()
+    if self.at and (not now or self.at["done"]):
+        if now: set_loader_state(self.learn.dls.train, self._take_up()["now"])
         final()
     else:
         go()
         self._save(done=True)
     self.fits += 1
 
-# %% ../nbs/api/05c_checkpoint.ipynb #f6457b87
+# %% ../nbs/api/05c_checkpoint.ipynb #8a9a5ec8
 @patch
 def _train(self:CheckpointCallback):
     "`Learner.all_batches`, from the batch before which the checkpoint was written"
-    learn, at, gone = self.learn, self.at, 0
+    learn, at = self.learn, self._take_up() if self.at else None
     learn.n_iter = len(learn.dl)
-    if at: set_loader_state(learn.dl, self._take_up()["begun"]); gone = at["batch"]
+    if at: set_loader_state(learn.dl, at["begun"])
     self.begun = loader_state(learn.dl)
     if not at and (self.every == "epoch" or not self.steps): self._save()
-    batches = enumerate(learn.dl)
+    batches, gone = enumerate(learn.dl), at["batch"] if at else 0
     for _ in range(gone): next(batches)
     if gone: set_loader_state(learn.dl, at["now"])
     for i,b in batches: learn.one_batch(i, b)
@@ -156,7 +156,7 @@ def after_batch(self:CheckpointCallback):
     self.steps += 1
     if self.every != "epoch" and self.steps % self.every == 0: self._save(self.learn.iter + 1)
 
-# %% ../nbs/api/05c_checkpoint.ipynb #f505b82e
+# %% ../nbs/api/05c_checkpoint.ipynb #161e4152
 @patch
 def _save(self:CheckpointCallback, batch=0, done=False):
     "Write a checkpoint, and drop the oldest"
@@ -172,7 +172,7 @@ def _save(self:CheckpointCallback, batch=0, done=False):
 
 @patch
 def _take_up(self:CheckpointCallback):
-    "Put everything back; the checkpoint"
+    "Put everything back; which batch is next, and the states of the loader"
     learn, at, self.at = self.learn, self.at, None
     _learn_again(learn, **at["learned"])
     here = _counters(learn, self)
@@ -180,9 +180,9 @@ def _take_up(self:CheckpointCallback):
         if name in here: _count_again(here[name], name, at["done"], **known)
         elif known["parts"]: raise ValueError(f"The run that was interrupted had a {name.split()[0]}, and this learner has none.")
     self.steps, (learn.train_iter, learn.pct_train) = at["steps"], at["counts"]
-    return at
+    return {k: at[k] for k in ("batch", "begun", "now")}
 
-# %% ../nbs/api/05c_checkpoint.ipynb #b97328bd
+# %% ../nbs/api/05c_checkpoint.ipynb #4e565ebb
 @patch
 def _open(self:CheckpointCallback):
     "Make the folder, or find the newest checkpoint"
@@ -209,7 +209,7 @@ def _anchor(self:CheckpointCallback, anchor):
     if other: warnings.warn(f"This model was not built from the pretrained weights with which the run began ({', '.join(other[:5])}{' …' if len(other) > 5 else ''} differ): it goes on with those, which {file} holds.")
 
 @patch
-def _check(self:CheckpointCallback, at):
+def _check(self:CheckpointCallback):
     "Refuse to go on with another call of `fit`"
-    here = [self.learn.n_epoch, len(self.learn.dls.train)]
-    if at["of"] != here: raise ValueError("The run that was interrupted had {} epochs of {} batches, and this one has {} of {}: make the same call, or choose another folder.".format(*at["of"], *here))
+    was, here = self.at["of"], [self.learn.n_epoch, len(self.learn.dls.train)]
+    if was != here: raise ValueError("The run that was interrupted had {} epochs of {} batches, and this one has {} of {}: make the same call, or choose another folder.".format(*was, *here))
