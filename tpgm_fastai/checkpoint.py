@@ -82,7 +82,7 @@ def _count_again(o, name, over, counted, parts):
         elif not over: raise ValueError(f"The run that was interrupted had something to remember in {k} of {name.split()[0]}, which this one lacks.")
     vars(o).update(counted)
 
-# %% ../nbs/api/05c_checkpoint.ipynb #078dc6c7
+# %% ../nbs/api/05c_checkpoint.ipynb #3a040cb6
 class CheckpointCallback(Callback):
     "Keep checkpoints, from which a run that was killed goes on to the bit"
     order, run_valid = 100, False
@@ -106,12 +106,13 @@ class CheckpointCallback(Callback):
             learn._with_events = self._with_events
         self.__dict__["_learn"] = learn
 
-    @property
-    def files(self):
-        "The checkpoints, newest last"
-        return sorted(self.folder.glob("checkpoint-*.safetensors"))
+# %% ../nbs/api/05c_checkpoint.ipynb #9ffc509e
+@patch(as_prop=True)
+def files(self:CheckpointCallback)->list:
+    "The checkpoints, newest last"
+    return sorted(self.folder.glob("checkpoint-*.safetensors"))
 
-# %% ../nbs/api/05c_checkpoint.ipynb #ac04255e
+# %% ../nbs/api/05c_checkpoint.ipynb #2d0a5733
 @patch
 def _with_events(self:CheckpointCallback, f, event_type, ex, final=noop):
     "`Learner._with_events`, and what is over is passed by"
@@ -122,6 +123,7 @@ def _with_events(self:CheckpointCallback, f, event_type, ex, final=noop):
     if event_type == "fit" and not trying: self._fit(go, final)
     else: go()
 
+# %% ../nbs/api/05c_checkpoint.ipynb #34a2c941
 @patch
 def _fit(self:CheckpointCallback, go, final):
     "Open the folder; pass by, take up or make a fit; write down that it is over"
@@ -136,7 +138,7 @@ def _fit(self:CheckpointCallback, go, final):
         self._save(done=True)
     self.fits += 1
 
-# %% ../nbs/api/05c_checkpoint.ipynb #8a9a5ec8
+# %% ../nbs/api/05c_checkpoint.ipynb #6deaa4ae
 @patch
 def _train(self:CheckpointCallback):
     "`Learner.all_batches`, from the batch before which the checkpoint was written"
@@ -150,13 +152,15 @@ def _train(self:CheckpointCallback):
     if gone: set_loader_state(learn.dl, at["now"])
     for i,b in batches: learn.one_batch(i, b)
 
+# %% ../nbs/api/05c_checkpoint.ipynb #be6a1f61
 @patch
 def after_batch(self:CheckpointCallback):
+    "Count, and write when it is time"
     if hasattr(self.learn, "lr_finder"): return
     self.steps += 1
     if self.every != "epoch" and self.steps % self.every == 0: self._save(self.learn.iter + 1)
 
-# %% ../nbs/api/05c_checkpoint.ipynb #161e4152
+# %% ../nbs/api/05c_checkpoint.ipynb #616fbb66
 @patch
 def _save(self:CheckpointCallback, batch=0, done=False):
     "Write a checkpoint, and drop the oldest"
@@ -170,6 +174,7 @@ def _save(self:CheckpointCallback, batch=0, done=False):
     for f in self.files[:-self.keep]:
         with suppress(OSError): f.unlink()
 
+# %% ../nbs/api/05c_checkpoint.ipynb #ea0ab919
 @patch
 def _take_up(self:CheckpointCallback):
     "Put everything back; which batch is next, and the states of the loader"
@@ -182,7 +187,7 @@ def _take_up(self:CheckpointCallback):
     self.steps, (learn.train_iter, learn.pct_train) = at["steps"], at["counts"]
     return {k: at[k] for k in ("batch", "begun", "now")}
 
-# %% ../nbs/api/05c_checkpoint.ipynb #4e565ebb
+# %% ../nbs/api/05c_checkpoint.ipynb #fd616a01
 @patch
 def _open(self:CheckpointCallback):
     "Make the folder, or find the newest checkpoint"
@@ -197,6 +202,7 @@ def _open(self:CheckpointCallback):
     if (cb := attached(self.learn)) and cb.method: self._anchor(cb.method.anchor)
     self.opened = True
 
+# %% ../nbs/api/05c_checkpoint.ipynb #08e2496a
 @patch
 def _anchor(self:CheckpointCallback, anchor):
     "Store the pretrained weights, or go on with those of the run"

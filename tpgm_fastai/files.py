@@ -49,11 +49,12 @@ def write_whole(
         with suppress(OSError): beside.unlink(missing_ok=True)
     with suppress(OSError): _sync(path.parent)                                # not every system can
 
-# %% ../nbs/api/02a_files.ipynb #f7f4c7b4
+# %% ../nbs/api/02a_files.ipynb #3f967029
 def _numbers(x):
     "Whether `x` is a list of tensors of one number each, all alike"
     return isinstance(x, list) and len(x) > 1 and all(isinstance(v, torch.Tensor) and not v.ndim for v in x) and len({(v.dtype, v.device) for v in x}) == 1
 
+# %% ../nbs/api/02a_files.ipynb #5b8cc65b
 def _pack(x, name, tensors):
     "A tree as JSON; its tensors go to `tensors`"
     if x is None or type(x) in (str, int, float, bool): return x
