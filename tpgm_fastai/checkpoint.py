@@ -65,7 +65,7 @@ def _counted(o, learn):
     parts = {k: v.state_dict() for k,v in own.items() if hasattr(type(v), "load_state_dict") and v is not learn.model and v is not learn.opt}
     return dict(counted={k: v for k,v in own.items() if k not in parts and _plain(v, live)}, parts=parts)
 
-# %% ../nbs/api/05c_checkpoint.ipynb #d8519222
+# %% ../nbs/api/05c_checkpoint.ipynb #ae0da469
 def _counters(learn, but):
     "Callbacks and running metrics by name; the second of a name has another"
     metrics = learn.recorder._train_mets if hasattr(learn, "recorder") else []
@@ -80,7 +80,9 @@ def _count_again(o, name, over, counted, parts):
     for k,s in parts.items():
         if k in vars(o): vars(o)[k].load_state_dict(s)
         elif not over: raise ValueError(f"The run that was interrupted had something to remember in {k} of {name.split()[0]}, which this one lacks.")
-    vars(o).update(counted)
+    for k,v in counted.items():
+        if isinstance(v, dict) and isinstance(was := vars(o).get(k), dict): was.clear(); was.update(v) # it may be a Counter, or known elsewhere
+        else: vars(o)[k] = v
 
 # %% ../nbs/api/05c_checkpoint.ipynb #3a040cb6
 class CheckpointCallback(Callback):
@@ -112,18 +114,17 @@ def files(self:CheckpointCallback)->list:
     "The checkpoints, newest last"
     return sorted(self.folder.glob("checkpoint-*.safetensors"))
 
-# %% ../nbs/api/05c_checkpoint.ipynb #2d0a5733
+# %% ../nbs/api/05c_checkpoint.ipynb #7bde4270
 @patch
 def _with_events(self:CheckpointCallback, f, event_type, ex, final=noop):
     "`Learner._with_events`, and what is over is passed by"
-    if event_type == "epoch" and self.at and self.learn.epoch < self.at["epoch"]: return
-    trying = hasattr(self.learn, "lr_finder")
-    if event_type == "train" and not trying: f = self._train
-    def go(): type(self.learn)._with_events(self.learn, f, event_type, ex, final)
-    if event_type == "fit" and not trying: self._fit(go, final)
-    else: go()
+    def go(f): type(self.learn)._with_events(self.learn, f, event_type, ex, final)
+    if hasattr(self.learn, "lr_finder"): go(f)                                # only trying
+    elif event_type == "fit": self._fit(partial(go, f), final)
+    elif event_type == "train": go(self._train)
+    elif event_type != "epoch" or not self.at or self.learn.epoch >= self.at["epoch"]: go(f)
 
-# %% ../nbs/api/05c_checkpoint.ipynb #34a2c941
+# %% ../nbs/api/05c_checkpoint.ipynb #9b42f3c8
 @patch
 def _fit(self:CheckpointCallback, go, final):
     "Open the folder; pass by, take up or make a fit; write down that it is over"
@@ -135,7 +136,7 @@ def _fit(self:CheckpointCallback, go, final):
         final()
     else:
         go()
-        self._save(done=True)
+        if not self.at: self._save(done=True)
     self.fits += 1
 
 # %% ../nbs/api/05c_checkpoint.ipynb #6deaa4ae
