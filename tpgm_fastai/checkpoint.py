@@ -9,6 +9,7 @@ __all__ = ['CheckpointCallback']
 
 # %% ../nbs/api/05c_checkpoint.ipynb #c858261d
 import inspect
+import shutil
 import warnings
 from collections import Counter
 from contextlib import suppress
@@ -195,7 +196,7 @@ def _open(self:CheckpointCallback):
     if num_distrib() > 1: raise ValueError("CheckpointCallback keeps the random numbers of one process: it does not work in distributed training yet.")
     try: self.folder.mkdir(parents=True, exist_ok=True)
     except OSError as e: raise type(e)(f"Checkpoints cannot be kept in {self.folder} ({e.strerror}).") from e
-    for f in self.folder.glob("*.part"): f.unlink()                           # left by a run that was killed while it wrote
+    for f in self.folder.glob("*.part"): shutil.rmtree(f)                     # left by a run that was killed while it wrote
     if self.files and not self.resume: raise ValueError(f"{self.folder} holds checkpoints already: pass resume=True to go on from them, or choose another folder.")
     if self.files:
         try: self.at = load_tree(self.files[-1], "a checkpoint")

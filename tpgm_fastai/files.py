@@ -10,6 +10,7 @@ __all__ = ['write_whole', 'save_tree', 'load_tree', 'save_radii', 'load_radii']
 # %% ../nbs/api/02a_files.ipynb #4093aa74
 import json
 import os
+import shutil
 import time
 import zlib
 from contextlib import suppress
@@ -33,20 +34,24 @@ def _sync(path, flags=os.O_RDONLY):
 
 def write_whole(
     path, # Where the file belongs
-    write, # Called with a path beside it; makes the file there
+    write, # Called with a path elsewhere; makes the file there
 ):
     "Write a file whole or not at all (`OSError` that says why not)"
     path = Path(path)
-    beside = path.with_name(f"{path.name}.{time.monotonic_ns()}.part")
+    beside = path.with_name(f"{path.name}.{time.monotonic_ns()}.part")        # a folder: what `write` may leave goes with it
     try:
-        write(beside)
-        _sync(beside, os.O_RDWR)
-        beside.replace(path)
+        beside.mkdir()
+        file = beside/path.name
+        file.touch()
+        mode = file.stat().st_mode                                            # a new file's; safetensors makes one that only its owner can read
+        write(file)
+        file.chmod(mode)
+        _sync(file, os.O_RDWR)
+        file.replace(path)
     except (OSError, SafetensorError) as e:
         kind = type(e) if isinstance(e, OSError) else OSError
         raise kind(f"{path} could not be written ({getattr(e, 'strerror', None) or e}). What was there before is whole.") from e
-    finally:
-        with suppress(OSError): beside.unlink(missing_ok=True)
+    finally: shutil.rmtree(beside, ignore_errors=True)
     with suppress(OSError): _sync(path.parent)                                # not every system can
 
 # %% ../nbs/api/02a_files.ipynb #3f967029
