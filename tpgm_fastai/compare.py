@@ -29,9 +29,10 @@ from . import __version__
 from .base import new_layers
 from .domains import did_you_mean
 from .evaluate import evaluate_domains
+from .files import write_whole
 from .interpret import radii_table
 from .radii import Anchored, positive
-from .runs import Run, methods, run_name, write_whole
+from .runs import Run, methods, run_name
 
 # %% ../nbs/api/09a_compare.ipynb #84bd39bd
 def settings_of(
