@@ -169,7 +169,7 @@ class Anchor:
     @property
     def weights(self):
         "The parameters' data, of parameters in parts what this process holds"
-        return [local(p.data) for p in self.params]
+        return [local(p.data) for p in self.params] if self.cut else [p.data for p in self.params]
 
     def follow_(self)->bool: # Whether anything had moved
         "Bring the pretrained values to where the parameters are now, in their precision and memory order"
