@@ -22,11 +22,13 @@ from .rows import Rows
 # %% ../nbs/api/02_radii.ipynb #3db20a38
 @contextmanager
 def _eval_mode(model):
-    modes = [(m, m.training) for m in model.modules()]
+    kept = [(m, dict(vars(m))) for m in model.modules()]
     model.eval()
+    for m in model.modules():
+        if isinstance(m, nn.RNNBase): m.training, m.dropout = True, 0.
     try: yield
     finally:
-        for m,mode in modes: m.training = mode
+        for m,was in kept: vars(m).update(was)
 
 @contextmanager
 def _kept_buffers(model):
@@ -143,8 +145,8 @@ class Anchored:
         return self._named(self._furthest)
 
     def check(self):
-        "Raise a `FloatingPointError` that names the layers whose weights were NaN or infinite when last measured"
-        bad = [n for n,d in self._named(self._furthest).items() if not d < torch.inf]
+        "Raise a `FloatingPointError` that names the layers whose weights are NaN or infinite"
+        bad = [n for n,d in self.distances.items() if not d < torch.inf]
         if bad: raise FloatingPointError(f"The weights of {', '.join(bad[:5])}{' …' if len(bad) > 5 else ''} hold NaN or infinity: training has diverged.")
 
     def state_dict(self):
