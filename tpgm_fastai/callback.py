@@ -164,8 +164,9 @@ def before_train(self:TPGMCallback):
 
 @patch
 def learn_radii(self:TPGMCallback):
-    "Learn the radii and project, unless every constrained layer is frozen"
+    "Learn the radii, unless every constrained layer is frozen, and project"
     if any(p.requires_grad for p in self.method.anchor.params): self.losses.append(self.method.step_(self.closure, self.steps))
+    else: self.method.project_()
 
 @patch
 def report_skipped(self:TPGMCallback):
