@@ -10,6 +10,7 @@ __all__ = ['authors', 'split_train', 'Batches', 'TPGMCallback', 'batch_loss']
 # %% ../nbs/api/04_callback.ipynb #92294198
 import math
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -86,7 +87,7 @@ def _radius_dl(dl, learn):
         with no_random(): learn.dls.loaders[0], held_out = split_train(learn.dls, dl)
         return lambda: held_out
     if isinstance(dl, str) or not hasattr(dl, "__iter__"): raise ValueError(f"dl={dl!r}: pass a DataLoader, a share of the training set between 0 and 1, or 'valid'.")
-    if iter(dl) is dl: raise ValueError("dl is an iterator, which can be read only once: pass a DataLoader or a list of batches.")
+    if isinstance(dl, Iterator): raise ValueError("dl is an iterator, which can be read only once: pass a DataLoader or a list of batches.")
     return lambda: dl
 
 # %% ../nbs/api/04_callback.ipynb #20a74d07
@@ -147,6 +148,7 @@ def batch_loss(
     with _validating(learn, b), amp or nullcontext():
         learn.pred = model(*learn.xb)
         learn("after_pred")
+        if not learn.yb: raise ValueError("The radius batches have inputs only: pass batches of inputs and targets.")
         return loss_func(learn.pred, *learn.yb)
 
 @patch

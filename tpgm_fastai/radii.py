@@ -84,7 +84,7 @@ def adam_(
 ):
     "One Adam step (Kingma & Ba, 2015) on the chosen entries of a vector, each with its own step count"
     (b1,b2), (m,v,t) = betas, (state[k] for k in ("exp_avg", "exp_avg_sq", "step"))
-    grad = torch.where(where, grad, 0)
+    grad = torch.where(where, grad, 0).to(value)
     t += where
     m.copy_(torch.where(where, m.lerp(grad, 1 - b1), m))
     v.copy_(torch.where(where, v*b2 + grad*grad*(1 - b2), v))
