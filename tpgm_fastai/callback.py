@@ -148,7 +148,7 @@ def batch_loss(
     with _validating(learn, b), amp or nullcontext():
         learn.pred = model(*learn.xb)
         learn("after_pred")
-        if not learn.yb: raise ValueError("The radius batches have inputs only: pass batches of inputs and targets.")
+        if not learn.yb: raise ValueError("These batches have inputs only: a loss needs targets, too.")
         return loss_func(learn.pred, *learn.yb)
 
 @patch
