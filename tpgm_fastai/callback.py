@@ -44,11 +44,13 @@ def split_train(
     seed:int=42, # Of the random choice
 ): # The training loader without them, and a loader of them alone, without augmentation
     "Split radius data off the training set (`ValueError` where that cannot be done)"
-    dl, n = dls.train, len(dls.train.dataset) if hasattr(dls.train.dataset, "__getitem__") else 0
-    k = round(n*share)
+    dl = dls.train
+    if not hasattr(dl, "new") or not hasattr(dl.dataset, "__getitem__"): raise ValueError(f"dl={share}: a share can be taken out of an indexed training set in a fastai DataLoader only. Pass a DataLoader of radius data.")
+    n, k = len(dl.dataset), round(len(dl.dataset)*share)
     if not 0 < k < n: raise ValueError(f"A share of {share} of {n} training items leaves one side empty: pass a number between 0 and 1, or a DataLoader.")
     idxs = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
-    return dl.new(_part(dl.dataset, idxs[k:], 0)), dl.new(_part(dl.dataset, idxs[:k], 1), shuffle=True, drop_last=k >= dl.bs)
+    weights = dict(wgts=dl.wgts[idxs[k:]]) if hasattr(dl, "wgts") else {}       # of a `WeightedDL`
+    return dl.new(_part(dl.dataset, idxs[k:], 0), **weights), dl.new(_part(dl.dataset, idxs[:k], 1), shuffle=True, drop_last=k >= dl.bs)
 
 # %% ../nbs/api/04_callback.ipynb #7e50056f
 class Batches:
