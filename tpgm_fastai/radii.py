@@ -236,10 +236,12 @@ def positive(name, x, kind=(int, float)):
     return x
 
 # %% ../nbs/api/02_radii.ipynb #efc52cce
+_no_graph = "The loss does not depend on weights that are trained: use the model that the closure is given, without `no_grad` or `detach`."
+
 def _scalar(loss):
     if not isinstance(loss, torch.Tensor): raise TypeError(f"The closure must return the loss as a tensor, not {type(loss).__name__}: end it with `return loss`.")
     if loss.numel() != 1: raise ValueError(f"The closure must return one number, not a tensor of shape {tuple(loss.shape)}: take the mean over the batch.")
-    if not loss.requires_grad: raise ValueError("The loss does not depend on weights that are trained: use the model that the closure is given, without `no_grad` or `detach`.")
+    if not loss.requires_grad: raise ValueError(_no_graph)
     return loss.sum()
 
 # %% ../nbs/api/02_radii.ipynb #aefae242
@@ -265,8 +267,10 @@ def _radius_pass(closure, anchor, rows, new):
         loss = _scalar(closure(anchor.model))
         with _consumed([(i, anchor.params[i]) for i in large], consume): grads = iter(torch.autograd.grad(loss, live, allow_unused=True))
     grads = [next(grads) if p.requires_grad else None for p in anchor.params]
+    has_grad = tuple(g is not None for g in grads)
+    if not any(has_grad): raise ValueError(_no_graph)
     dots = [found[p.ids[0]] if p.ids[0] in found else rows.dots_of(p, grads, weights, anchor.values) for p in rows.parts]
-    return loss.detach().as_subclass(torch.Tensor), rows.join(dots), tuple(g is not None for g in grads)
+    return loss.detach().as_subclass(torch.Tensor), rows.join(dots), has_grad
 
 # %% ../nbs/api/02_radii.ipynb #c3dae8b9
 class Radii(Balls):
