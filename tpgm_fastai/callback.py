@@ -148,6 +148,8 @@ def batch_loss(
     b = [t.as_subclass(torch.Tensor) if isinstance(t, torch.Tensor) else t for t in b]
     amp = next((getattr(c, "autocast", None) for c in learn.cbs if isinstance(c, MixedPrecision)), None)
     with _validating(learn, b), amp or nullcontext():
+        for c in learn.cbs.sorted("order"):
+            if not isinstance(c, MixedPrecision): c("before_batch")           # autocast has been entered here: it must end when something raises
         learn.pred = model(*learn.xb)
         learn("after_pred")
         if not learn.yb: raise ValueError("These batches have inputs only: a loss needs targets, too.")
