@@ -109,7 +109,7 @@ def after_step(self:AnchorCallback):
 
 @patch
 def after_batch(self:AnchorCallback):
-    if self.learn.train_iter % 100 == 0 and not self.aside: self.method.check()
+    if self.learn.iter % 100 == 99 and not self.aside: self.method.check()
 
 @patch
 def after_train(self:AnchorCallback):
