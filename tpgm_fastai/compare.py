@@ -29,17 +29,20 @@ from . import __version__
 from .base import new_layers
 from .domains import did_you_mean
 from .evaluate import evaluate_domains
+from .files import write_whole
 from .interpret import radii_table
 from .radii import Anchored, positive
-from .runs import Run, methods, run_name, write_whole
+from .runs import Run, methods, run_name
 
 # %% ../nbs/api/09a_compare.ipynb #84bd39bd
 def settings_of(
     f:Callable, # A method
     lrs:list, # Learning rates
 )->list: # Dicts of `lr` and the method's own hyper-parameters
-    "The settings that a method chooses from: as many for every method that has a learning rate"
+    "The settings that a method chooses from: as many for every method that has a learning rate (`ValueError` where that cannot be)"
     own = [dict(zip(f.own, v)) for v in itertools.product(*f.own.values())]
+    if f.rates and len(lrs) % len(own):
+        raise ValueError(f"{f.label} has {len(own)} settings of its own, so that its budget cannot equal that of {len(lrs)} learning rates: pass a multiple of {len(own)}, or leave it out.")
     return [dict(lr=lr, **o) for lr in lrs[::len(own)] for o in own] if f.rates else own
 
 # %% ../nbs/api/09a_compare.ipynb #2e6cc8e9

@@ -24,8 +24,9 @@ from . import __version__
 from .compare import Results, compare, core
 from .domains import did_you_mean, folder_task
 from .emoji import emoji_task
+from .files import save_radii, write_whole
 from .glyphs import glyph_task
-from .interpret import plot_radii, save_radii
+from .interpret import plot_radii
 from .report import comparison_table, plot_id_ood, plot_layers, plot_rates
 from .runs import Run, methods, try_method
 
@@ -60,7 +61,8 @@ def _task(data, id, ood, **kwargs):
 
 def _save(out, name, learn):
     "Weights, and with TPGM radii and their picture"
-    save_file({k: v.detach().contiguous().clone() for k,v in learn.model.state_dict().items()}, out/f"{name}.safetensors")
+    state = {k: v.detach().contiguous().clone() for k,v in learn.model.state_dict().items()}
+    write_whole(out/f"{name}.safetensors", lambda f: save_file(state, f))
     if not hasattr(learn, "tpgm"): return
     save_radii(learn.tpgm.radii, out/f"{name}-radii.safetensors")
     ax = plot_radii(learn.tpgm.table())
@@ -77,7 +79,7 @@ def _run(task, used, epochs, seed, out, settings):
         print(f"[{i}/{len(used)}] {name}: {methods[name].label}", flush=True)
         learn, results[name] = try_method(run, name, **setting)
         _save(out, name, learn)
-        (out/"results.json").write_text(json.dumps(dict(settings=settings, methods=results), indent=1))
+        write_whole(out/"results.json", lambda f: f.write_text(json.dumps(dict(settings=settings, methods=results), indent=1)))
     return results
 
 # %% ../nbs/api/10_job.ipynb #12a823ce

@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import pandas as pd
 import torch
@@ -34,7 +33,8 @@ from .clip import clip_stats, zero_shot_head
 from .domainnet import domainnet_stats
 from .domains import DomainTask, adamw
 from .evaluate import evaluate_domains
-from .runs import Run, write_whole
+from .files import write_whole
+from .runs import Run
 
 # %% ../nbs/api/16_recipes.ipynb #46f34847
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def run_table(
         scores = evaluate_domains(learn, task.tests, classes=task.classes)
         rows[name] = dict(seconds=round(seconds, 1), scores=_plain(scores), radii=_plain(radii))
         found = dict(settings=settings, versions=versions(), sources=task.sources, models=rows, published=_plain(expected))
-        write_whole(Path(file), lambda f: f.write_text(json.dumps(found, indent=1)))
+        write_whole(file, lambda f: f.write_text(json.dumps(found, indent=1)))
         began = time.perf_counter()
     accuracy = {name: {d: 100*s["accuracy"] for d,s in row["scores"].items()} for name,row in rows.items()}
     return beside(pd.DataFrame(accuracy).T, expected)

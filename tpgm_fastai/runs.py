@@ -35,6 +35,7 @@ from . import learner # tpgm_project
 from .baselines import BatchNormEval, linear_probe, wise_ft
 from .callback import TPGMCallback, authors
 from .domains import DomainTask, adamw, domain_accuracy
+from .files import write_whole
 from .ftp import FTPCallback
 from .penalty import PenaltyCallback
 from .pgm import PGMCallback
@@ -58,13 +59,6 @@ def as_method(
 
 # %% ../nbs/api/09_runs.ipynb #80c82a72
 def _copy(model): return {k: v.detach().contiguous().clone() for k,v in model.state_dict().items()}
-
-def write_whole(path, write):
-    "Let `write` make a file beside its place, and move it there"
-    beside = path.with_name(f"{path.name}.{time.monotonic_ns()}.part")
-    try: write(beside); beside.replace(path)
-    finally: beside.unlink(missing_ok=True)
-
 class _Kept(dict):
     "State dicts and results by name: in memory, or in a folder"
     def __init__(self, folder=None):

@@ -98,7 +98,7 @@ def before_train(self:AutoSurgical):
     if self.aside: return
     trained = {n: p for n,(p,_) in named_weights(self.model).items() if p.requires_grad}
     self.weights = list(trained.values())
-    if self.learn.epoch == 0: self.batches = Batches(lambda: self.learn.dls.train.new())
+    if self.learn.epoch == 0 or "batches" not in vars(self): self.batches = Batches(lambda: self.learn.dls.train.new())
     self.rows, self.before = Rows([w.data for w in self.weights]), [w.detach().clone() for w in self.weights]
     self.share = self.choose()
     self.history.append(dict(zip(trained, self.share.tolist())))
