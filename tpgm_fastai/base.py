@@ -54,8 +54,8 @@ def _attach(cb, learn):
 # %% ../nbs/api/03a_base.ipynb #9b59a3af
 class AnchorCallback(Callback):
     "Do something about the distance from the pretrained weights after every optimizer step"
-    order, run_valid, make, saved = 12, False, None, (None, {})
-    _stateattrs = ("method", "anchor", "saved")
+    order, run_valid, make, saved, saved_path = 12, False, None, None, None
+    _stateattrs = ("method", "anchor", "saved", "saved_path")
     def __init__(self,
         anchor=None, # Pretrained weights: a state dict or a module; None for the model as it is when the callback is attached
         exclude=None, # What is not constrained: names, glob patterns or modules; None for what has no pretrained value
@@ -127,7 +127,7 @@ def saver(self:AnchorCallback):
 @patch
 def keep_saved(self:AnchorCallback):
     "Keep the state that goes with weights that have just been saved"
-    if (c := self.saver()) and c.last_saved_path is not self.saved[0]: self.saved = c.last_saved_path, deepcopy(self.method.state)
+    if (c := self.saver()) and c.last_saved_path is not self.saved_path: self.saved, self.saved_path = deepcopy(self.method.state), c.last_saved_path
 
 @patch
 def before_epoch(self:AnchorCallback):
@@ -137,7 +137,7 @@ def before_epoch(self:AnchorCallback):
 def after_fit(self:AnchorCallback):
     if not self.method or self.aside: return
     self.keep_saved()
-    if self.saver() and self.saved[1]: self.method.state = deepcopy(self.saved[1])
+    if self.saver() and self.saved: self.method.state = deepcopy(self.saved)
 
 # %% ../nbs/api/03a_base.ipynb #ab1ab7c0
 @patch
