@@ -8,28 +8,32 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/base.html.md"""
 __all__ = ['new_layers', 'AnchorCallback']
 
 # %% ../nbs/api/03a_base.ipynb #a55d2fd6
+from copy import deepcopy
+
 import pandas as pd
 import torch
 from fastai.callback.core import Callback
 from fastai.callback.fp16 import NonNativeMixedPrecision
-from fastcore.basics import camel2snake, patch
+from fastai.callback.tracker import SaveModelCallback
+from fastcore.basics import patch
 
-from .anchor import named_weights, unwrap
+from .anchor import _state, named_weights, unwrap
 from .interpret import plot_radii, radii_table
 from .shares import mend_broadcast
 
 # %% ../nbs/api/03a_base.ipynb #f948fb82
 def new_layers(
     learn, # A `Learner`
-    anchor=None, # State dict of the pretrained weights, if there is one
+    anchor=None, # Pretrained weights: a state dict or a module; None for those of the model itself
 )->list: # Names of parameters
-    "What has no pretrained value: the last parameter group, and what `anchor` lacks (`ValueError` where there is one group)"
+    "What has no pretrained value: the last parameter group, and what `anchor` lacks (`ValueError` where there is one group, or it lacks everything)"
     weights, groups = named_weights(learn.model), learn.splitter(unwrap(learn.model))
     if len(groups) < 2 or isinstance(groups[0], torch.Tensor):
         raise ValueError("The learner's splitter has one parameter group, so the new layers cannot be told from the pretrained ones: pass exclude, "
                          "such as exclude='head', or exclude=() to constrain every layer.")
-    head = {id(p) for p in groups[-1]}
-    return [n for n,(p,_) in weights.items() if id(p) in head or (isinstance(anchor, dict) and n not in anchor)]
+    head, known = {id(p) for p in groups[-1]}, weights if anchor is None else _state(anchor)
+    if not any(n in known for n in weights): raise ValueError(f"The anchor knows no layer of this model: it has {', '.join(map(str, list(known)[:3]))} …, the model has {', '.join(list(weights)[:3])} …")
+    return [n for n,(p,_) in weights.items() if id(p) in head or n not in known]
 
 # %% ../nbs/api/03a_base.ipynb #66f2344f
 def attached(
@@ -51,8 +55,8 @@ def _attach(cb, learn):
 # %% ../nbs/api/03a_base.ipynb #9b59a3af
 class AnchorCallback(Callback):
     "Do something about the distance from the pretrained weights after every optimizer step"
-    order, run_valid, make = 12, False, None
-    _stateattrs = ("method", "anchor")
+    order, run_valid, make, saved, saved_path = 12, False, None, None, None
+    _stateattrs = ("method", "anchor", "saved", "saved_path")
     def __init__(self,
         anchor=None, # Pretrained weights: a state dict or a module; None for the model as it is when the callback is attached
         exclude=None, # What is not constrained: names, glob patterns or modules; None for what has no pretrained value
@@ -60,6 +64,11 @@ class AnchorCallback(Callback):
     ): self.anchor,self.exclude,self.options,self.method,self.history,self.cancelled = anchor,exclude,options,None,[],False
 
     def _init_state(self): super()._init_state(); self.method = None
+    def __deepcopy__(self, memo):
+        new = memo[id(self)] = type(self).__new__(type(self))
+        new.__dict__.update(deepcopy(self.__dict__, memo))
+        return new
+
     def after_attach(self, learn): pass
     def stepped(self): "To be overridden: the optimizer has made a step"
     def epoch_ended(self)->dict: "To be overridden: what `history` should hold beside the distances"; return {}
@@ -87,6 +96,9 @@ def before_train(self:AnchorCallback):
     "Refuse what would silently go wrong"
     if self.method is None: raise RuntimeError(f"This callback was saved without its anchor (`export` leaves it out): remove it with `learn.remove_cb(learn.{self.name})`, or attach a new one with `anchor=`.")
     if any(isinstance(c, NonNativeMixedPrecision) for c in self.learn.cbs): raise ValueError("NonNativeMixedPrecision steps a copy of the weights: use `to_fp16` or `to_bf16`.")
+    here = {id(p) for p in unwrap(self.learn.model).parameters()}
+    if not all(id(p) in here for p in self.method.anchor.params):
+        raise ValueError(f"The learner has other parameters than when this {type(self).__name__} was attached (another model, or `load_state_dict(assign=True)`): make a new one, with `anchor=`.")
     mend_broadcast()
 
 @patch
@@ -98,10 +110,36 @@ def after_step(self:AnchorCallback):
     self.cancelled = False
 
 @patch
+def after_batch(self:AnchorCallback):
+    if self.learn.iter % 100 == 99 and not self.aside: self.method.check()
+
+@patch
 def after_train(self:AnchorCallback):
     if self.aside: return
     self.history.append({**self.epoch_ended(), "distance": self.method.distances})
     self.method.check()
+
+# %% ../nbs/api/03a_base.ipynb #9fc4e806
+@patch
+def saver(self:AnchorCallback):
+    "The `SaveModelCallback` that will load its best weights, or None"
+    found = [c for c in self.learn.cbs if isinstance(c, SaveModelCallback) and c.run and not c.every_epoch and not c.at_end]
+    return found[-1] if found else None
+
+@patch
+def keep_saved(self:AnchorCallback):
+    "Keep the state that goes with weights that have just been saved"
+    if (c := self.saver()) and c.last_saved_path is not self.saved_path: self.saved, self.saved_path = deepcopy(self.method.state), c.last_saved_path
+
+@patch
+def before_epoch(self:AnchorCallback):
+    if self.method and not self.aside: self.keep_saved()
+
+@patch
+def after_fit(self:AnchorCallback):
+    if not self.method or self.aside: return
+    self.keep_saved()
+    if self.saver() and self.saved: self.method.state = deepcopy(self.saved)
 
 # %% ../nbs/api/03a_base.ipynb #ab1ab7c0
 @patch

@@ -11,24 +11,33 @@ __all__ = ['authors', 'split_train', 'loader_state', 'set_loader_state', 'Batche
 import math
 import random
 import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
+from fastai.callback.fp16 import MixedPrecision
 from fastai.callback.tracker import TrackerCallback
-from fastai.torch_core import find_bs, get_random_states, no_random, set_random_states, to_device, to_float
+from fastai.torch_core import find_bs, get_random_states, no_random, set_random_states, to_device
 from fastcore.basics import GetAttr, patch
+from fastcore.foundation import L
 
 from .base import AnchorCallback
 from .radii import Radii, positive
 from .shares import own_share
 
 # %% ../nbs/api/04_callback.ipynb #b4cf1c53
+def _pick(items, idxs): return items.iloc[idxs] if hasattr(items, "iloc") else L(items)[idxs]
+
 class _Part(GetAttr):
     "Some of a dataset's items; everything else as in the dataset"
     _default = "dataset"
     def __init__(self, dataset, idxs, split_idx): self.dataset,self.idxs,self.split_idx = dataset,idxs,split_idx
     def __len__(self): return len(self.idxs)
     def __getitem__(self, i): return self.dataset[self.idxs[i]]
+    @property
+    def items(self): return _pick(self.dataset.items, self.idxs)
+
+def _part(dataset, idxs, split_idx): return _pick(dataset, idxs) if hasattr(dataset, "iloc") else _Part(dataset, idxs, split_idx) # a table is cut, not wrapped
 
 # %% ../nbs/api/04_callback.ipynb #939ea9cb
 def split_train(
@@ -37,11 +46,13 @@ def split_train(
     seed:int=42, # Of the random choice
 ): # The training loader without them, and a loader of them alone, without augmentation
     "Split radius data off the training set (`ValueError` where that cannot be done)"
-    dl, n = dls.train, len(dls.train.dataset) if hasattr(dls.train.dataset, "__getitem__") else 0
-    k = round(n*share)
+    dl = dls.train
+    if not hasattr(dl, "new") or not hasattr(dl.dataset, "__getitem__"): raise ValueError(f"dl={share}: a share can be taken out of an indexed training set in a fastai DataLoader only. Pass a DataLoader of radius data.")
+    n, k = len(dl.dataset), round(len(dl.dataset)*share)
     if not 0 < k < n: raise ValueError(f"A share of {share} of {n} training items leaves one side empty: pass a number between 0 and 1, or a DataLoader.")
     idxs = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
-    return dl.new(_Part(dl.dataset, idxs[k:], 0)), dl.new(_Part(dl.dataset, idxs[:k], 1), shuffle=True, drop_last=k >= dl.bs)
+    weights = dict(wgts=dl.wgts[idxs[k:]]) if hasattr(dl, "wgts") else {}       # of a `WeightedDL`
+    return dl.new(_part(dl.dataset, idxs[k:], 0), **weights), dl.new(_part(dl.dataset, idxs[:k], 1), shuffle=True, drop_last=k >= dl.bs)
 
 # %% ../nbs/api/04_callback.ipynb #a7c01e55
 def loader_state(
@@ -74,6 +85,11 @@ class Batches:
             self.begun = loader_state(self.dl)
 
     def _begin(self): self.begun, self.it, self.n = loader_state(self.dl), own_share(self.dl), 0
+
+    def __getstate__(self): return {**vars(self), "it": iter(())}             # an iterator cannot be copied: a copy goes where it stood
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self.load_state_dict(self.state_dict())
 
     def _next(self):
         b = next(self.it, None)
@@ -114,6 +130,7 @@ def load_state_dict(self:Batches,
 def _radius_dl(dl, learn):
     "Turn the argument `dl` into a function that makes the loader"
     if isinstance(dl, str) and dl == "valid":
+        if len(learn.dls.loaders) < 2: raise ValueError("This learner has no validation set to learn radii from: pass dl=, a DataLoader or a share of the training set.")
         valid = learn.dls.valid
         if not hasattr(valid, "new"): return lambda: valid
         return lambda: valid.new(shuffle=True, drop_last=len(valid.dataset) >= valid.bs)
@@ -121,6 +138,7 @@ def _radius_dl(dl, learn):
         with no_random(): learn.dls.loaders[0], held_out = split_train(learn.dls, dl)
         return lambda: held_out
     if isinstance(dl, str) or not hasattr(dl, "__iter__"): raise ValueError(f"dl={dl!r}: pass a DataLoader, a share of the training set between 0 and 1, or 'valid'.")
+    if isinstance(dl, Iterator): raise ValueError("dl is an iterator, which can be read only once: pass a DataLoader or a list of batches.")
     return lambda: dl
 
 # %% ../nbs/api/04_callback.ipynb #20a74d07
@@ -150,9 +168,22 @@ class TPGMCallback(AnchorCallback):
     ):
         _check_when(every, between)
         super().__init__(anchor, exclude, norm=norm, lr=lr, init=init, keep=keep)
-        self.dl,self.every,self.between,self.steps,self.losses,self.n_steps = dl,every,between,positive("steps", steps, int),[],0
+        self.dl,self.every,self.between,self.steps,self.losses,self.n_steps,self.reported = dl,every,between,positive("steps", steps, int),[],0,False
 
     def after_attach(self, learn): self.batches, self.radius_loss = Batches(_radius_dl(self.dl, learn)), learn.loss_func
+
+# %% ../nbs/api/04_callback.ipynb #030f8ef3
+@contextmanager
+def _validating(learn, b):
+    "For the time being, the learner is at batch `b` of a validation"
+    was = dict(vars(learn))
+    try:
+        learn.training = False
+        learn._split(b)
+        yield
+    finally:
+        vars(learn).clear()
+        vars(learn).update(was)
 
 # %% ../nbs/api/04_callback.ipynb #f2b3f94d
 def batch_loss(
@@ -164,11 +195,14 @@ def batch_loss(
     "Loss of a model on a batch, outside fastai's training loop"
     b = to_device(batch, next(model.parameters()).device)
     b = [t.as_subclass(torch.Tensor) if isinstance(t, torch.Tensor) else t for t in b]
-    i = getattr(learn.dls, "n_inp", 1 if len(b)==1 else len(b)-1)
-    amp = getattr(getattr(learn, "mixed_precision", None), "autocast", None)
-    with amp or nullcontext():
-        pred = model(*b[:i])
-        return loss_func(to_float(pred) if amp else pred, *b[i:])
+    amp = next((getattr(c, "autocast", None) for c in learn.cbs if isinstance(c, MixedPrecision)), None)
+    with _validating(learn, b), amp or nullcontext():
+        for c in learn.cbs.sorted("order"):
+            if not isinstance(c, MixedPrecision): c("before_batch")           # autocast has been entered here: it must end when something raises
+        learn.pred = model(*learn.xb)
+        learn("after_pred")
+        if not learn.yb: raise ValueError("These batches have inputs only: a loss needs targets, too.")
+        return loss_func(learn.pred, *learn.yb)
 
 @patch
 def closure(self:TPGMCallback, model):
@@ -185,18 +219,32 @@ def before_train(self:TPGMCallback):
         warnings.warn("The radii learn from the validation set, whose metrics another callback uses to choose an epoch: pass TPGMCallback(dl=0.1), or a DataLoader, for a clean choice.")
 
 @patch
+def learn_radii(self:TPGMCallback):
+    "Learn the radii, unless every constrained layer is frozen, and project"
+    if any(p.requires_grad for p in self.method.anchor.params): self.losses.append(self.method.step_(self.closure, self.steps))
+    else: self.method.project_()
+
+@patch
+def report_skipped(self:TPGMCallback):
+    "Warn once of radius batches that were skipped"
+    if not self.reported and (n := int(self.method.state["skipped"])):
+        self.reported = True
+        warnings.warn(f"{n} radius batches gave a loss or gradients that are NaN or infinite, and changed no radius. `learn.tpgm.radii.state['skipped']` goes on counting; this is said once.")
+
+@patch
 def stepped(self:TPGMCallback):
     "Update, project or nothing"
     due = self.every != "epoch" and self.n_steps % self.every == 0
     self.n_steps += 1
-    if due: self.losses.append(self.method.step_(self.closure, self.steps))
+    if due: self.learn_radii()
     elif self.between == "project": self.method.project_()
 
 @patch
 def epoch_ended(self:TPGMCallback)->dict:
     "Move every layer into its ball; the radius loss and the radii"
-    if self.every == "epoch": self.losses.append(self.method.step_(self.closure, self.steps))
+    if self.every == "epoch": self.learn_radii()
     elif self.between == "free": self.method.project_()
-    loss = torch.stack(self.losses).mean().item() if self.losses else math.nan
-    self.losses = []
+    losses = torch.stack(self.losses) if self.losses else torch.zeros(0)
+    loss, self.losses = losses[losses.isfinite()].mean().item(), []
+    self.report_skipped()
     return dict(loss=loss, radius=self.method.values)

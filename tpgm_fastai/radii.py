@@ -22,11 +22,13 @@ from .projection import eps, get_norm, ratio
 # %% ../nbs/api/02_radii.ipynb #3db20a38
 @contextmanager
 def _eval_mode(model):
-    modes = [(m, m.training) for m in model.modules()]
+    kept = [(m, dict(vars(m))) for m in model.modules()]
     model.eval()
+    for m in model.modules():
+        if isinstance(m, nn.RNNBase): m.training, m.dropout = True, 0.
     try: yield
     finally:
-        for m,mode in modes: m.training = mode
+        for m,was in kept: vars(m).update(was)
 
 @contextmanager
 def _kept_buffers(model):
@@ -82,7 +84,7 @@ def adam_(
 ):
     "One Adam step (Kingma & Ba, 2015) on the chosen entries of a vector, each with its own step count"
     (b1,b2), (m,v,t) = betas, (state[k] for k in ("exp_avg", "exp_avg_sq", "step"))
-    grad = torch.where(where, grad, 0)
+    grad = torch.where(where, grad, 0).to(value)
     t += where
     m.copy_(torch.where(where, m.lerp(grad, 1 - b1), m))
     v.copy_(torch.where(where, v*b2 + grad*grad*(1 - b2), v))
@@ -145,8 +147,8 @@ class Anchored:
         return self._named(self._furthest)
 
     def check(self):
-        "Raise a `FloatingPointError` that names the layers whose weights were NaN or infinite when last measured"
-        bad = [n for n,d in self._named(self._furthest).items() if not d < torch.inf]
+        "Raise a `FloatingPointError` that names the layers whose weights are NaN or infinite"
+        bad = [n for n,d in self.distances.items() if not d < torch.inf]
         if bad: raise FloatingPointError(f"The weights of {', '.join(bad[:5])}{' …' if len(bad) > 5 else ''} hold NaN or infinity: training has diverged.")
 
     def state_dict(self):
@@ -236,10 +238,12 @@ def positive(name, x, kind=(int, float)):
     return x
 
 # %% ../nbs/api/02_radii.ipynb #efc52cce
+_no_graph = "The loss does not depend on weights that are trained: use the model that the closure is given, without `no_grad` or `detach`."
+
 def _scalar(loss):
     if not isinstance(loss, torch.Tensor): raise TypeError(f"The closure must return the loss as a tensor, not {type(loss).__name__}: end it with `return loss`.")
     if loss.numel() != 1: raise ValueError(f"The closure must return one number, not a tensor of shape {tuple(loss.shape)}: take the mean over the batch.")
-    if not loss.requires_grad: raise ValueError("The loss does not depend on weights that are trained: use the model that the closure is given, without `no_grad` or `detach`.")
+    if not loss.requires_grad: raise ValueError(_no_graph)
     return loss.sum()
 
 # %% ../nbs/api/02_radii.ipynb #aefae242
@@ -271,8 +275,10 @@ def _radius_pass(closure, anchor, rows, new):
         loss, n = _loss_of(closure, anchor.model)
         with _consumed([(i, anchor.params[i]) for i in large], consume): grads = iter(torch.autograd.grad(loss, live, allow_unused=True))
     grads = [next(grads) if p.requires_grad else None for p in anchor.params]
+    has_grad = tuple(g is not None for g in grads)
+    if not any(has_grad): raise ValueError(_no_graph)
     dots = [found[p.ids[0]] if p.ids[0] in found else rows.dots_of(p, grads, weights, anchor.values) for p in rows.parts]
-    return loss.detach().as_subclass(torch.Tensor), rows.join(dots), tuple(g is not None for g in grads), n
+    return loss.detach().as_subclass(torch.Tensor), rows.join(dots), has_grad, n
 
 # %% ../nbs/api/02_radii.ipynb #23fd73b6
 def _cut_pass(closure, anchor, rows, new):
