@@ -6,8 +6,8 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/runs.html.md"""
 
 # %% auto #0
 __all__ = ['methods', 'as_method', 'run_name', 'Run', 'lp', 'ft', 'lp_ft', 'wise', 'bias', 'norms', 'auto_rgn', 'auto_snr',
-           'l2_sp', 'mars_sp', 'mars_pgm', 'l2_pgm', 'tpgm', 'tpgm_authors', 'tpgm_posthoc', 'ftp', 'spd', 'try_method',
-           'toy_task']
+           'l2_sp', 'mars_sp', 'mars_pgm', 'l2_pgm', 'tpgm', 'tpgm_authors', 'tpgm_posthoc', 'ftp', 'spd',
+           'lp_ft_capped', 'tpgm_capped', 'try_method', 'toy_task']
 
 # %% ../nbs/api/09_runs.ipynb #8d79f3ee
 import json
@@ -39,6 +39,7 @@ from .files import write_whole
 from .ftp import FTPCallback
 from .penalty import PenaltyCallback
 from .pgm import PGMCallback
+from .polyak import PolyakCallback
 from .spd import SPDCallback
 from .surgical import AutoSurgical, bias_only, norms_and_head
 
@@ -211,6 +212,13 @@ def ftp(run, lr): return run.fit(lr, FTPCallback())
 
 @as_method("SPD")
 def spd(run, lr): return run.fit(lr, SPDCallback())
+
+# %% ../nbs/api/09_runs.ipynb #5d76236b
+@as_method("LP-FT, steps capped")
+def lp_ft_capped(run, lr): return run.fit(lr, PolyakCallback())
+
+@as_method("TPGM, once per epoch, steps capped")
+def tpgm_capped(run, lr): return run.fit(lr, [TPGMCallback(run.task.radius), PolyakCallback(1.)])
 
 # %% ../nbs/api/09_runs.ipynb #e85dd512
 def try_method(

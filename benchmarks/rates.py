@@ -1,0 +1,36 @@
+"""How much does the learning rate matter? The first picture of README.md. `python benchmarks/rates.py glyphs`
+
+Methods that are used with one setting, each at every learning rate and over ten seeds, on an embedded benchmark: glyphs, vit (the glyphs with a transformer) or emoji. Every run is tested, after a
+choice on validation data has been written down. What was stopped goes on when it is started again. One thread for each run."""
+from pathlib import Path
+
+from fastcore.script import call_parse
+
+from tpgm_fastai.compare import Comparison, Plan
+from tpgm_fastai.emoji import emoji_task
+from tpgm_fastai.glyph_vit import vit_task
+from tpgm_fastai.glyphs import glyph_task
+from tpgm_fastai.report import comparison_table
+
+RESULTS = Path(__file__).parent/"results"
+METHODS = "lp", "lp_ft", "wise", "tpgm", "tpgm_authors", "lp_ft_capped", "tpgm_capped"
+BENCHMARKS = dict(glyphs=(glyph_task, (1e-3, 4e-3, 1e-2, 4e-2)), vit=(vit_task, (1e-3, 4e-3, 1e-2, 4e-2)), emoji=(emoji_task, (1e-4, 3e-4, 1e-3, 3e-3))) # Task and learning rates
+
+@call_parse(pos=["data"])
+def main(
+    data:str="glyphs", # glyphs, vit or emoji
+    seeds:int=10, # Number of seeds, from 0
+    methods:str=" ".join(METHODS), # Keys of `runs.methods`, with spaces between
+    epochs:int=10, # Epochs of fine-tuning
+    jobs:int=2, # Runs at a time
+    work:str="runs/rates", # Folder for trained weights
+    only_train:bool=False, # Choose and test nothing yet
+):
+    "Accuracy in and out of distribution at every learning rate"
+    make_task, lrs = BENCHMARKS[data]
+    c = Comparison(Plan(make_task, Path(work)/data, epochs), methods.split(), lrs, seeds, jobs)
+    c.train()
+    if only_train: return
+    c.test(all=True)
+    c.results.save(RESULTS/"rates"/data)
+    print(comparison_table(c.results).to_string())
