@@ -265,28 +265,28 @@ def _loss_of(closure, model):
     loss, n = out if isinstance(out, tuple) and len(out)==2 else (out, 1)
     return _scalar(loss), n
 
-def _radius_pass(closure, anchor, rows, new):
-    "Loss (detached) at the weights `new`, inner products of every row, which layers have a gradient, and the number of samples"
+def _radius_pass(closure, anchor, rows, new, starts=None):
+    "Loss (detached) at the weights `new`, inner products of every row with the displacement from each of `starts`, which layers have a gradient, and the number of samples"
     live = [p for p in anchor.params if p.requires_grad]
     if not live: raise ValueError("Every constrained layer is frozen: no radius can be learned until one is unfrozen.")
-    weights, large, found = anchor.weights, {p.ids[0]: p for p in rows.parts if len(p.ids)==1}, {}
-    def consume(i, grad): found[i] = rows.dots_of(large[i], {i: grad}, weights, anchor.values)
+    weights, starts, large, found = anchor.weights, starts or [anchor.values], {p.ids[0]: p for p in rows.parts if len(p.ids)==1}, {}
+    def consume(i, grad): found[i] = [rows.dots_of(large[i], {i: grad}, weights, s) for s in starts]
     with no_trace(anchor.model), _pointing_at(anchor.params, new), torch.enable_grad():
         loss, n = _loss_of(closure, anchor.model)
         with _consumed([(i, anchor.params[i]) for i in large], consume): grads = iter(torch.autograd.grad(loss, live, allow_unused=True))
     grads = [next(grads) if p.requires_grad else None for p in anchor.params]
     has_grad = tuple(g is not None for g in grads)
     if not any(has_grad): raise ValueError(_no_graph)
-    dots = [found[p.ids[0]] if p.ids[0] in found else rows.dots_of(p, grads, weights, anchor.values) for p in rows.parts]
-    return loss.detach().as_subclass(torch.Tensor), rows.join(dots), has_grad, n
+    dots = [found[p.ids[0]] if p.ids[0] in found else [rows.dots_of(p, grads, weights, s) for s in starts] for p in rows.parts]
+    return loss.detach().as_subclass(torch.Tensor), [rows.join(d) for d in zip(*dots)], has_grad, n
 
 # %% ../nbs/api/02_radii.ipynb #23fd73b6
-def _cut_pass(closure, anchor, rows, new):
+def _cut_pass(closure, anchor, rows, new, starts=None):
     "`_radius_pass` over weights that lie in parts on several processes"
     with no_trace(anchor.model), Exchanged(anchor.model, anchor.params, new) as pass_, torch.enable_grad():
         loss, n = _loss_of(closure, anchor.model)
         (loss*scale_of(n, loss)).backward()
-    return loss.detach().as_subclass(torch.Tensor), rows.dots(pass_.grads, anchor.weights, anchor.values), tuple(g is not None for g in pass_.grads), n
+    return loss.detach().as_subclass(torch.Tensor), [rows.dots(pass_.grads, anchor.weights, s) for s in starts or [anchor.values]], tuple(g is not None for g in pass_.grads), n
 
 # %% ../nbs/api/02_radii.ipynb #c3dae8b9
 class Radii(Balls):
@@ -339,14 +339,23 @@ class Radii(Balls):
         return super()._ratios(flat)
 
     def _adam_step(self, closure, flat, new):
-        r, new = self.state["radius"], self._blend(self._ratios(flat), new)
-        def found():
-            loss, dots, has_grad, n = (_cut_pass if self.anchor.cut else _radius_pass)(closure, self.anchor, self.rows, new)
-            return loss, self.rows.reduce(torch.where(self.rows.spread(r) < flat + eps, dots/(flat + eps), 0), "sum"), flags(has_grad, flat.device), n
-        loss, grad, has_grad, bad = over_processes(found, r, catch=not self.anchor.cut)
+        new = self._blend(self._ratios(flat), new)
+        loss, grad, has_grad, bad = over_processes(lambda: self._found(closure, flat, new), self._learned(), catch=not self.anchor.cut)
         self.state["skipped"] += bad
-        adam_(r, grad, self.state, self.lr, where=r.isfinite() & has_grad)
+        self._moved(grad, has_grad)
         return loss
+
+    def _learned(self): return self.state["radius"]
+
+    def _found(self, closure, flat, new):
+        loss, (dots,), has_grad, n = (_cut_pass if self.anchor.cut else _radius_pass)(closure, self.anchor, self.rows, new)
+        return loss, self._radius_grad(dots, flat), flags(has_grad, flat.device), n
+
+    def _radius_grad(self, dots, flat): return self.rows.reduce(torch.where(self.rows.spread(self.state["radius"]) < flat + eps, dots/(flat + eps), 0), "sum")
+
+    def _moved(self, grad, has_grad):
+        r = self.state["radius"]
+        adam_(r, grad, self.state, self.lr, where=r.isfinite() & has_grad)
 
     def _agree(self):
         "Once, and after a state was loaded: do all processes train the same?"

@@ -7,7 +7,7 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/runs.html.md"""
 # %% auto #0
 __all__ = ['methods', 'as_method', 'run_name', 'Run', 'lp', 'ft', 'lp_ft', 'wise', 'bias', 'norms', 'auto_rgn', 'auto_snr',
            'l2_sp', 'mars_sp', 'mars_pgm', 'l2_pgm', 'tpgm', 'tpgm_authors', 'tpgm_posthoc', 'ftp', 'spd',
-           'lp_ft_capped', 'tpgm_capped', 'try_method', 'toy_task']
+           'lp_ft_capped', 'tpgm_capped', 'lp_ft_rated', 'lp_ft_rated_capped', 'try_method', 'toy_task']
 
 # %% ../nbs/api/09_runs.ipynb #8d79f3ee
 import json
@@ -40,6 +40,7 @@ from .ftp import FTPCallback
 from .penalty import PenaltyCallback
 from .pgm import PGMCallback
 from .polyak import PolyakCallback
+from .rates import RatedTPGMCallback
 from .spd import SPDCallback
 from .surgical import AutoSurgical, bias_only, norms_and_head
 
@@ -219,6 +220,12 @@ def lp_ft_capped(run, lr): return run.fit(lr, PolyakCallback())
 
 @as_method("TPGM, once per epoch, steps capped")
 def tpgm_capped(run, lr): return run.fit(lr, [TPGMCallback(run.task.radius), PolyakCallback(1.)])
+
+@as_method("LP-FT, rates learned")
+def lp_ft_rated(run, lr): return run.fit(lr, RatedTPGMCallback(run.task.radius))
+
+@as_method("LP-FT, rates learned, steps capped")
+def lp_ft_rated_capped(run, lr): return run.fit(lr, [RatedTPGMCallback(run.task.radius), PolyakCallback()])
 
 # %% ../nbs/api/09_runs.ipynb #e85dd512
 def try_method(
