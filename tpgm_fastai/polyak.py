@@ -19,12 +19,12 @@ from .distributed import in_parts, n_processes
 from .radii import positive
 from .rows import Rows
 
-# %% ../nbs/api/06d_polyak.ipynb #233d954b
+# %% ../nbs/api/06d_polyak.ipynb #5aafcac3
 class PolyakCap:
     "Shorten an optimizer's steps to what the loss can pay for (stochastic Polyak step size, Loizou et al., AISTATS 2021)"
     def __init__(self,
         params, # Parameters that are trained
-        share:float=.5, # Share of its loss that a batch's step may promise to first order
+        share:float=1., # Share of its loss that a batch's step may promise to first order
     ):
         self.params, self.share = [p for p in params if p.requires_grad], positive("share", share)
         if not self.params: raise ValueError("There is no step to shorten: every parameter is frozen.")
@@ -68,12 +68,12 @@ def _mean(loss):
     if n_processes() > 1: dist.all_reduce(loss := loss/n_processes())
     return loss
 
-# %% ../nbs/api/06d_polyak.ipynb #34a2b0f6
+# %% ../nbs/api/06d_polyak.ipynb #61957899
 class PolyakCallback(Callback):
     "No step longer than its batch's loss can pay for, so that a learning rate that is too high does no harm (stochastic Polyak step size, Loizou et al., AISTATS 2021)"
     order, run_valid, _stateattrs = 10.5, False, ("limit",)
     def __init__(self,
-        share:float=.5, # Share of its loss that a batch's step may promise to first order
+        share:float=1., # Share of its loss that a batch's step may promise to first order
     ): self.share, self.history, self.cancelled = positive("share", share), [], False
 
     @property
