@@ -2,7 +2,7 @@
 
     python benchmarks/build_glyphs.py               fetch, render and pack: glyphs.npz, and the licence columns of fonts.tsv
     python benchmarks/build_glyphs.py --check       the same without writing: compare with the shipped glyphs.npz
-    python benchmarks/build_glyphs.py --pretrain    also train the foundation model (three minutes on two cores)
+    python benchmarks/build_glyphs.py --pretrain    also train the two foundation models (three and eight minutes on two cores)
 
 Needs Node's `npm` and the packages fonttools, brotli and pillow. fonts.tsv pins what is fetched: one npm package `@fontsource/<font>` a line, with
 its version, its domain, and whether the foundation model has seen the font.
@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from safetensors.torch import save
 from torch.nn import functional as F
 
+from tpgm_fastai.glyph_vit import glyph_vit
 from tpgm_fastai.glyphs import glyph_net, to_tensor, wild
 
 DATA = Path(__file__).resolve().parents[1]/'tpgm_fastai'/'data'/'glyphs'
@@ -140,8 +141,8 @@ def foundation_classes():
     alike = {'Π': 'П', 'Φ': 'Ф', 'φ': 'Ф', 'μ': 'µ'}
     return ({c: c for c in SYMBOLS if c not in 'ªº'} | {c: 'б' if c == 'б' else c.upper() for c in CYRILLIC if c not in 'вкмнтг'} | {c: alike.get(c, c) for c in GREEK})
 
-def pretrain(fonts, glyphs, epochs=16, bs=128, lr=4e-3, seed=0):
-    "Train the network on the foundation classes in the foundation fonts of all five domains, one font in twelve held out"
+def pretrain(fonts, glyphs, make=glyph_net, epochs=16, bs=128, lr=4e-3, decay=2e-2, warmup=.3, seed=0):
+    "Train a network on the foundation classes in the foundation fonts of all five domains, one font in twelve held out; vectors are decayed in the convolutional net alone"
     classes = foundation_classes()
     vocab, seen = sorted(set(classes.values())), [i for i, f in enumerate(fonts) if f['foundation'] == 'yes']
     rows = [(a, vocab.index(classes[c]), i) for i in seen for c, a in glyphs[i].items() if c in classes]
@@ -149,9 +150,11 @@ def pretrain(fonts, glyphs, epochs=16, bs=128, lr=4e-3, seed=0):
     held = np.isin(font, np.random.RandomState(seed).choice(seen, len(seen)//12, replace=False))
     x, y = to_tensor(pixels[~held]), torch.from_numpy(label[~held])
     torch.manual_seed(seed)
-    model, rng, n = glyph_net(len(vocab)).to(memory_format=torch.channels_last), torch.Generator().manual_seed(seed), len(x)//bs
-    opt = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=2e-2)
-    sched = torch.optim.lr_scheduler.OneCycleLR(opt, lr, epochs*n)
+    model, rng, n = make(len(vocab)), torch.Generator().manual_seed(seed), len(x)//bs
+    if make is glyph_net: model = model.to(memory_format=torch.channels_last)
+    vectors, matrices = ([p for p in model.parameters() if (p.ndim < 2) == v] for v in (True, False))
+    opt = torch.optim.AdamW([dict(params=matrices), dict(params=vectors, weight_decay=decay if make is glyph_net else 0.)], lr=lr, weight_decay=decay)
+    sched = torch.optim.lr_scheduler.OneCycleLR(opt, lr, epochs*n, pct_start=warmup)
     for _ in progress_bar(range(epochs)):
         order = torch.randperm(len(x), generator=rng)
         for ix in order[:n*bs].split(bs):
@@ -168,7 +171,7 @@ def pretrain(fonts, glyphs, epochs=16, bs=128, lr=4e-3, seed=0):
 def save_foundation(model, path):
     "Write the body's weights, fp16, with what they are"
     weights = {k: v.half() if v.is_floating_point() else v for k, v in model[0].state_dict().items()}
-    about = dict(format='pt', model='body of tpgm_fastai.glyphs.glyph_net', input='(n, 1, 32, 32), -1 paper to 1 ink',
+    about = dict(format='pt', model=f'body of tpgm_fastai.{"glyph_vit.glyph_vit" if "vit" in path.stem else "glyphs.glyph_net"}', input='(n, 1, 32, 32), -1 paper to 1 ink',
                  trained_on='99 classes of symbols, Cyrillic and Greek letters in 141 open fonts of five domains (fonts.tsv, foundation = yes); no target class',
                  made_by='benchmarks/build_glyphs.py --pretrain', licence='Apache-2.0')
     path.write_bytes(save({k: v.contiguous() for k, v in weights.items()}, metadata=about))
@@ -215,6 +218,8 @@ def main():
         np.savez(args.data/'glyphs.npz', **new | {'pixels': pack(new['pixels'])})
         write_fonts(fonts, args.data/'fonts.tsv')
         print(f"{len(new['pixels'])} glyphs packed into {args.data/'glyphs.npz'}")
-    if args.pretrain: save_foundation(pretrain(fonts, glyphs), args.data/'foundation.safetensors')
+    if args.pretrain:
+        save_foundation(pretrain(fonts, glyphs), args.data/'foundation.safetensors')
+        save_foundation(pretrain(fonts, glyphs, glyph_vit, 60, lr=2e-3, decay=5e-2, warmup=.1), args.data/'foundation-vit.safetensors')
 
 if __name__ == '__main__': main()

@@ -101,7 +101,7 @@ class Soft(Relative):
 class Momentum(Relative):
     "After the projection, what Adam's momentum would push outwards is taken from it"
     def corrected(self, flat):
-        means = [self.learn.opt.state[p]["grad_avg"] for p in self.A.params]
+        means = [self.learn.opt.opt.state[p]["exp_avg"] for p in self.A.params]
         dots, deltas = self.R.dots(means, self.A.weights, self.A.values), torch._foreach_sub(self.A.weights, self.A.values)
         k = torch.where((self.radius() < flat) & (dots < 0), dots/(self.R.dots(deltas, self.A.weights, self.A.values) + 1e-20), 0)
         for i,(m,d) in enumerate(zip(means, deltas)):
@@ -149,7 +149,8 @@ VARIANTS = { # Name → callbacks, made with the radius data
     "TPGM, authors' form": lambda dl: [TPGMCallback(dl, **authors)],
     "relative radius 0.1, fixed": lambda dl: [Relative(dl, every=0)],
     "relative radius 0.1, learned": lambda dl: [Relative(dl)],
-    **{f"relative radius, {c.__doc__[0].lower() + c.__doc__[1:].partition(',')[0]}": partial(lambda c, dl: [c(dl)], c) for c in (PerRow, PerBlock, Soft, Momentum, Scheduled, Averaged, Regularised, Folds)},
+    **{f"relative radius, {n}": partial(lambda c, dl: [c(dl)], c) for n,c in {"one a row": PerRow, "one a block": PerBlock, "soft threshold": Soft, "momentum corrected": Momentum,
+       "rate on schedule": Scheduled, "four batches": Averaged, "regularised": Regularised, "training folds": Folds}.items()},
     "steps within 0.1 × 2": lambda dl: [Path(dl)],
     "steps within 0.1 × 2, radius learned": lambda dl: [Path(dl, every=5)],
     "steps within 0.05 × 6": lambda dl: [Path(dl, rho=.05, path=6.)],

@@ -7,7 +7,7 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/polyak.html.md"""
 # %% auto #0
 __all__ = ['PolyakCap', 'PolyakCallback']
 
-# %% ../nbs/api/06d_polyak.ipynb #bc0e8b6d
+# %% ../nbs/api/06d_polyak.ipynb #92f74401
 import pandas as pd
 import torch
 from fastai.callback.core import Callback
@@ -16,10 +16,11 @@ from torch import distributed as dist
 
 from .anchor import room_for
 from .distributed import in_parts, n_processes
+from .projection import wide
 from .radii import positive
 from .rows import Rows
 
-# %% ../nbs/api/06d_polyak.ipynb #5aafcac3
+# %% ../nbs/api/06d_polyak.ipynb #016d565e
 class PolyakCap:
     "Shorten an optimizer's steps to what the loss can pay for (stochastic Polyak step size, Loizou et al., AISTATS 2021)"
     def __init__(self,
@@ -40,7 +41,7 @@ class PolyakCap:
     def _norm(self):
         grads = [p.grad for p in self.params if p.grad is not None]
         if not grads: raise ValueError("No parameter has a gradient: call `note_` and `limit_` before and after the optimizer's step, and before `zero_grad`.")
-        return torch.nn.utils.get_total_norm(grads).float()
+        return wide(torch.nn.utils.get_total_norm(grads))
 
     @torch.no_grad()
     def limit_(self,
@@ -59,12 +60,12 @@ class PolyakCap:
         products = torch._foreach_sub(new, old)
         torch._foreach_mul_(products, grads)
         clipped = self.norm/self._norm()                                      # 1 where no gradient was clipped
-        return torch.stack([n.float() for n in torch._foreach_norm(products, 1)]).sum()*clipped.nan_to_num(1, 1, 1) + torch.finfo(torch.float32).tiny
+        return torch.stack([wide(n) for n in torch._foreach_norm(products, 1)]).sum()*clipped.nan_to_num(1, 1, 1) + torch.finfo(torch.float32).tiny
 
-# %% ../nbs/api/06d_polyak.ipynb #7d25a192
+# %% ../nbs/api/06d_polyak.ipynb #d915ae5a
 def _mean(loss):
     "Of all processes, so that all take the same step"
-    loss = loss.detach().as_subclass(torch.Tensor).float()
+    loss = wide(loss.detach().as_subclass(torch.Tensor))
     if n_processes() > 1: dist.all_reduce(loss := loss/n_processes())
     return loss
 
