@@ -36,7 +36,7 @@ class Hybrid(FTP):
         r.copy_(r.where(r.isfinite(), eps))
         self._clip(self._furthest + eps)
         new = self._blend(self._ratios(flat), [torch.empty_like(w) for w in self.anchor.weights])
-        loss, dots, *_ = _radius_pass(closure, self.anchor, self.rows, new)
+        loss, (dots,), *_ = _radius_pass(closure, self.anchor, self.rows, new)
         binds = self.rows.spread(self.state["radius"]) < self.last_norms
         grad = self.rows.reduce(torch.where(binds, dots/self.last_norms, 0), "sum")
         adam_(self.state["radius"], grad, self.state, self.lr, where=grad.isfinite())
