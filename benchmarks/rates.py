@@ -4,17 +4,27 @@ Methods that are used with one setting, each at every learning rate and over ten
 choice on validation data has been written down. What was stopped goes on when it is started again. One thread for each run."""
 from pathlib import Path
 
+import matplotlib
+matplotlib.use("agg")
 from fastcore.script import call_parse
 
-from tpgm_fastai.compare import Comparison, Plan
+from tpgm_fastai.compare import Comparison, Plan, Results
 from tpgm_fastai.emoji import emoji_task
 from tpgm_fastai.glyph_vit import vit_task
 from tpgm_fastai.glyphs import glyph_task
-from tpgm_fastai.report import comparison_table
+from tpgm_fastai.report import comparison_table, plot_rates
 
-RESULTS = Path(__file__).parent/"results"
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE/"results"/"rates"
 METHODS = "lp", "lp_ft", "wise", "tpgm", "tpgm_authors", "lp_ft_capped", "tpgm_capped"
 BENCHMARKS = dict(glyphs=(glyph_task, (1e-3, 4e-3, 1e-2, 4e-2)), vit=(vit_task, (1e-3, 4e-3, 4e-2)), emoji=(emoji_task, (1e-4, 1e-3, 3e-3))) # Task and learning rates
+
+def picture(results):
+    "The first picture of README.md"
+    axs = plot_rates(results, ["lp_ft", "wise", "tpgm_authors", "tpgm", "lp_ft_capped", "tpgm_capped"])
+    file = HERE.parent/"nbs"/"images"/"rates.png"
+    file.parent.mkdir(exist_ok=True)
+    axs[0].figure.savefig(file, dpi=110)
 
 @call_parse(pos=["data"])
 def main(
@@ -32,5 +42,6 @@ def main(
     c.train()
     if only_train: return
     c.test(all=True)
-    c.results.save(RESULTS/"rates"/data)
+    c.results.save(RESULTS/data)
+    if data == "glyphs": picture(Results.load(RESULTS/data))
     print(comparison_table(c.results).to_string())
