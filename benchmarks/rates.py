@@ -21,7 +21,7 @@ BENCHMARKS = dict(glyphs=(glyph_task, (1e-3, 4e-3, 1e-2, 4e-2)), vit=(vit_task, 
 
 def picture(results):
     "The first picture of README.md"
-    axs = plot_rates(results, ["lp_ft", "wise", "tpgm_authors", "tpgm", "lp_ft_capped", "tpgm_capped"])
+    axs = plot_rates(results, ["lp_ft", "wise", "tpgm_authors", "tpgm", "lp_ft_capped", "tpgm_capped"], floor=70)
     file = HERE.parent/"nbs"/"images"/"rates.png"
     file.parent.mkdir(exist_ok=True)
     axs[0].figure.savefig(file, dpi=110)

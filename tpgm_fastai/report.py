@@ -62,12 +62,13 @@ def comparison_table(
     return df
 
 # %% ../nbs/api/09b_report.ipynb #0df7aec4
-_colours = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7f7f7f" # Okabe and Ito: told apart by everyone, on light and dark
-_marks = "osD^vPX"
+_colours = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00" # Okabe and Ito: told apart by everyone, on light and dark
+_marks = "osD^vPh"
 
 def _looks(labels):
     "Method → colour and mark"
-    return {m: dict(color=_colours[i % 7], marker=_marks[(i + i//7) % 7]) for i,m in enumerate(labels)}
+    looks = {m: dict(color=_colours[i % 6], marker=_marks[(i + i//6) % 7]) for i,m in enumerate(m for m in labels if m != "lp")}
+    return {m: looks.get(m, dict(color="#7f7f7f", marker="X")) for m in labels}
 
 def _axes(ax, n=1, **kwargs): return ax if ax is not None else plt.subplots(1, n, layout="constrained", **kwargs)[1]
 
@@ -100,15 +101,17 @@ def plot_id_ood(
 # %% ../nbs/api/09b_report.ipynb #07a399d8
 def rates_table(
     results:Results, # Of `compare(…, test_all=True)`
-)->pd.DataFrame: # One row a method and learning rate: `id_mean`, `id_sd`, `ood_mean`, `ood_sd`, 0 to 1
+)->pd.DataFrame: # One row a method and learning rate; for `id` and `ood`: `_mean`, `_sd`, and `_spread`, the sd of the differences to the linear probe of the same seed, 0 to 1
     "Accuracy at every learning rate (`ValueError` where settings are untested)"
     key = ["method", "lr", "setting"]
     valid = results.trained.dropna(subset="lr").groupby(key).valid.mean()
     best = valid.loc[valid.groupby(["method", "lr"]).idxmax()].index
     t = results.tested.dropna(subset="lr").groupby([*key, "seed", "ood"]).accuracy.mean().unstack().rename(columns={False: "id", True: "ood"})
     if missing := best.difference(t.index.droplevel("seed")).tolist(): raise ValueError(f"{len(missing)} settings have not been tested: compare(…, test_all=True) tests them.")
-    by = t[t.index.droplevel("seed").isin(best)].groupby(["method", "lr"])
-    df = pd.concat({"mean": by.mean(), "sd": by.std()}, axis=1).swaplevel(axis=1)
+    t, base = t[t.index.droplevel("seed").isin(best)], _by_seed(results, "accuracy")
+    probe = base.loc["lp"].reindex(t.index.get_level_values("seed")).to_numpy() if "lp" in base.index else 0
+    by, off = (x.groupby(["method", "lr"]) for x in (t, t - probe))
+    df = pd.concat({"mean": by.mean(), "sd": by.std(), "spread": off.std()}, axis=1).swaplevel(axis=1)
     df.columns = ["_".join(c) for c in df.columns]
     return df.loc[[m for m in results.about["labels"] if m in df.index]]
 
@@ -117,19 +120,21 @@ def plot_rates(
     results:Results, # Of `compare(…, test_all=True)`
     names=None, # Methods to draw; all by default
     axs=None, # Two axes; a new figure by default
+    floor:float=0., # Where the axes begin, %: a line that leaves through the bottom has collapsed
 ):
-    "Learning rate against accuracy, in and out of distribution, a line and a band for every method"
+    "Learning rate against accuracy, in and out of distribution, a line for every method, and a band as wide as its seeds differ when the linear probe's level is taken off"
     t, axs = rates_table(results), _axes(axs, 2, figsize=(10, 4), sharex=True)
     looks, flat = _looks(results.about["labels"]), _by_seed(results, "accuracy")
     for ax,k,title in zip(axs, ("id", "ood"), ("in distribution", "out of distribution")):
         for m in names or t.index.unique("method"):
             r = 100*t.loc[m]
             ax.plot(r.index, r[f"{k}_mean"], lw=1.6, ms=4, label=results.about["labels"][m], **looks[m])
-            ax.fill_between(r.index, r[f"{k}_mean"] - r[f"{k}_sd"], r[f"{k}_mean"] + r[f"{k}_sd"], color=looks[m]["color"], alpha=.12, lw=0)
+            ax.fill_between(r.index, r[f"{k}_mean"] - r[f"{k}_spread"], r[f"{k}_mean"] + r[f"{k}_spread"], color=looks[m]["color"], alpha=.12, lw=0)
         if "lp" in flat.index: ax.axhline(100*flat.loc["lp", k].mean(), color="0.5", lw=1, ls="--", label=results.about["labels"]["lp"])
-        ax.set(xscale="log", xlabel="learning rate", title=title, ylim=(0, None))
+        ax.set(xscale="log", xlabel="learning rate", title=title)
         ax.set_xticks(every := sorted(t.index.unique("lr")), [f"{lr:g}" for lr in every], rotation=45)
         ax.minorticks_off()
+        ax.set_ylim(floor, max(ax.get_ylim()[1], floor + 1))
         _plain(ax)
     axs[0].set_ylabel("accuracy, %")
     axs[1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, .5))
