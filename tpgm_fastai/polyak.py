@@ -25,7 +25,7 @@ class PolyakCap:
     "Shorten an optimizer's steps to what the loss can pay for (stochastic Polyak step size, Loizou et al., AISTATS 2021)"
     def __init__(self,
         params, # Parameters that are trained
-        share:float=1., # Share of its loss that a batch's step may promise to first order
+        share:float=.5, # Share of its loss that a batch's step may promise to first order
     ):
         self.params, self.share = [p for p in params if p.requires_grad], positive("share", share)
         if not self.params: raise ValueError("There is no step to shorten: every parameter is frozen.")
@@ -74,7 +74,7 @@ class PolyakCallback(Callback):
     "No step longer than its batch's loss can pay for, so that a learning rate that is too high does no harm (stochastic Polyak step size, Loizou et al., AISTATS 2021)"
     order, run_valid, _stateattrs = 10.5, False, ("limit",)
     def __init__(self,
-        share:float=1., # Share of its loss that a batch's step may promise to first order
+        share:float=.5, # Share of its loss that a batch's step may promise to first order
     ): self.share, self.history, self.cancelled = positive("share", share), [], False
 
     @property

@@ -216,16 +216,16 @@ def spd(run, lr): return run.fit(lr, SPDCallback())
 
 # %% ../nbs/api/09_runs.ipynb #5d76236b
 @as_method("LP-FT, steps capped")
-def lp_ft_capped(run, lr): return run.fit(lr, PolyakCallback(.5))
+def lp_ft_capped(run, lr): return run.fit(lr, PolyakCallback())
 
 @as_method("TPGM, once per epoch, steps capped")
-def tpgm_capped(run, lr): return run.fit(lr, [TPGMCallback(run.task.radius), PolyakCallback()])
+def tpgm_capped(run, lr): return run.fit(lr, [TPGMCallback(run.task.radius), PolyakCallback(1.)])
 
 @as_method("LP-FT, rates learned")
 def lp_ft_rated(run, lr): return run.fit(lr, RatedTPGMCallback(run.task.radius))
 
 @as_method("LP-FT, rates learned, steps capped")
-def lp_ft_rated_capped(run, lr): return run.fit(lr, [RatedTPGMCallback(run.task.radius), PolyakCallback(.5)])
+def lp_ft_rated_capped(run, lr): return run.fit(lr, [RatedTPGMCallback(run.task.radius), PolyakCallback()])
 
 # %% ../nbs/api/09_runs.ipynb #e85dd512
 def try_method(
