@@ -9,7 +9,7 @@ Two processes, on two GPUs if there are any, else on the CPU (a minute, with Acc
     --how loop       a loop of one's own around Accelerate's model and `Radii`
     --how sharded    the same loop around a model whose weights lie in parts on the processes (`fully_shard`)
 """
-import os
+import os, sys
 
 import torch
 if not torch.cuda.is_available(): os.environ.setdefault('ACCELERATE_USE_CPU', 'true')
@@ -73,3 +73,5 @@ def main(how:str='fastai', # fastai, loop or sharded
     if dist.is_initialized():
         dist.barrier()                                                        # nobody leaves before the last has finished
         dist.destroy_process_group()
+        sys.stdout.flush()
+        os._exit(0)                                                           # gloo's threads may abort Python's own way out
