@@ -50,7 +50,7 @@ class PolyakCap:
     )->torch.Tensor: # 0-d: k, the share of the step that is left
         "After the optimizer's step, and before `zero_grad`"
         now = [p.data for p in self.params]
-        k = (self.share*schedule*_mean(loss)/self._promise(now)).clamp(0, 1).nan_to_num(0, 0, 0)
+        k = (self.share*schedule*_over_all(loss)/self._promise(now)).clamp(0, 1).nan_to_num(0, 0, 0)
         self.rows.lerp_(now, now, self.before, k.to(self.rows.device).expand(len(self.rows.layer)))
         return k
 
@@ -63,7 +63,7 @@ class PolyakCap:
         return torch.stack([wide(n) for n in torch._foreach_norm(products, 1)]).sum()*clipped.nan_to_num(1, 1, 1) + torch.finfo(torch.float32).tiny
 
 # %% ../nbs/api/06d_polyak.ipynb #d915ae5a
-def _mean(loss):
+def _over_all(loss):
     "Of all processes, so that all take the same step"
     loss = wide(loss.detach().as_subclass(torch.Tensor))
     if n_processes() > 1: dist.all_reduce(loss := loss/n_processes())
