@@ -2,7 +2,7 @@
 
     python benchmarks/build_glyphs.py               fetch, render and pack: glyphs.npz, and the licence columns of fonts.tsv
     python benchmarks/build_glyphs.py --check       the same without writing: compare with the shipped glyphs.npz
-    python benchmarks/build_glyphs.py --pretrain    also train the two foundation models (three and eight minutes on two cores)
+    python benchmarks/build_glyphs.py --pretrain    also train the two foundation models (three minutes on two cores, and some thirteen on one)
 
 Needs Node's `npm` and the packages fonttools, brotli and pillow. fonts.tsv pins what is fetched: one npm package `@fontsource/<font>` a line, with
 its version, its domain, and whether the foundation model has seen the font.

@@ -143,7 +143,8 @@ class Path(Relative):
         k = share*self.radius()/(self.R.norms(self.A.weights, self.last) + eps)
         self.R.lerp_(self.A.weights, self.A.weights, self.last, k.clamp(max=1e4) if self.normalised else k.clamp(max=1))
 
-VARIANTS = { # Name → callbacks, made with the radius data
+VARIANTS = { # Name → callbacks, made with the radius data; None: the head is probed and nothing else
+    "linear probe": None,
     "LP-FT": lambda dl: [],
     "TPGM, once per epoch": lambda dl: [TPGMCallback(dl)],
     "TPGM, authors' form": lambda dl: [TPGMCallback(dl, **authors)],
@@ -180,7 +181,7 @@ def one(data, seed, name, lr):
     torch.set_num_threads(1)
     make_task, dev = BENCHMARKS[data]
     run = Run(make_task(seed=seed), seed=seed, folder=f"runs/variants/{data}", quiet=True)
-    learn = run.learner(run.start) if name == "linear probe" else run.fit(lr, VARIANTS[name](run.task.radius))
+    learn = run.fit(lr, VARIANTS[name](run.task.radius)) if VARIANTS[name] else run.learner(run.start)
     found = domain_accuracy(learn, {"valid": learn.dls.valid, **dev(seed)})
     sound = all(p.isfinite().all() for p in learn.model.parameters())
     return dict(benchmark=data, variant=name, lr=lr, seed=seed, valid=round(found["id"], 4), ood=round(found["ood_mean"], 4), diverged=not sound)

@@ -164,7 +164,7 @@ class TPGMCallback(AnchorCallback):
         exclude=None, # What is not constrained: names, glob patterns or modules; None for what has no pretrained value
         lr:float=1e-2, # Learning rate of the radii, weight-space distance per step
         anchor=None, # Pretrained weights: a state dict or a module; None for the model as it is when the callback is attached
-        keep=None, # Precision or device in which pretrained weights are kept, as in `Anchor`
+        keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
     ):
         _check_when(every, between)
         super().__init__(anchor, exclude, norm=norm, lr=lr, init=init, keep=keep)

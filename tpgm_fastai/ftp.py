@@ -29,7 +29,7 @@ class FTP(Remembering, Balls):
         exclude=(), # What is not constrained (a new head): parameter or module names, glob patterns, modules
         k:float=1., # Share of a gradient that would shrink a radius, 0 (never shrinks) to 1
         lr:float=1e-2, # Learning rate of the radii, weight-space distance per step
-        keep=None, # Precision or device in which pretrained weights are kept, as in `Anchor`
+        keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
     ):
         if not 0 <= k <= 1: raise ValueError(f"k must be between 0 and 1, not {k!r}.")
         self.k, self.lr = k, positive("lr", lr)
@@ -66,7 +66,7 @@ class FTPCallback(AnchorCallback):
         k:float=1., # Share of a gradient that would shrink a radius, 0 (never shrinks) to 1
         lr:float=1e-2, # Learning rate of the radii, weight-space distance per step
         anchor=None, # Pretrained weights: a state dict or a module; None for the model as it is when the callback is attached
-        keep=None, # Precision or device in which pretrained weights are kept, as in `Anchor`
+        keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
     ): super().__init__(anchor, exclude, norm=norm, k=k, lr=lr, keep=keep)
 
     def stepped(self): self.method.step_()

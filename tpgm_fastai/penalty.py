@@ -37,7 +37,7 @@ class Penalty(Anchored):
         exclude=(), # The head: parameter or module names, glob patterns, modules
         strength:float=.1, # α, of half the squared distance from the pretrained weights
         head_strength:float=.01, # β, of half the squared size of what is excluded
-        keep=None, # Precision or device in which pretrained weights are kept, as in `Anchor`
+        keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
     ):
         if norm not in _pulls: raise ValueError(f"norm={norm!r}: pass 'l2' or 'mars'.")
         for k,v in dict(strength=strength, head_strength=head_strength).items():
@@ -65,7 +65,7 @@ class PenaltyCallback(AnchorCallback):
         head_strength:float=.01, # β, of half the squared size of what is excluded
         exclude=None, # The head: names, glob patterns or modules; None for what has no pretrained value
         anchor=None, # Pretrained weights: a state dict or a module; None for the model as it is when the callback is attached
-        keep=None, # Precision or device in which pretrained weights are kept, as in `Anchor`
+        keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
     ): super().__init__(anchor, exclude, norm=norm, strength=strength, head_strength=head_strength, keep=keep)
 
     def before_step(self):

@@ -24,7 +24,7 @@ class PGMCallback(AnchorCallback):
         head_radius:float=torch.inf, # Of the ball around 0 of every excluded layer; infinite leaves them free
         exclude=None, # What has no pretrained value: names, glob patterns or modules; None for what the splitter and the anchor say
         anchor=None, # Pretrained weights: a state dict or a module; None for the model as it is when the callback is attached
-        keep=None, # Precision or device in which pretrained weights are kept, as in `Anchor`
+        keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
     ):
         if not head_radius > 0: raise ValueError(f"head_radius must be a number above 0, not {head_radius!r}.")
         super().__init__(anchor, exclude, norm=norm, radius=radius, keep=keep)

@@ -30,7 +30,7 @@ class PolyakCap:
         self.params, self.share = [p for p in params if p.requires_grad], positive("share", share)
         if not self.params: raise ValueError("There is no step to shorten: every parameter is frozen.")
         if any(in_parts(p) for p in self.params): raise ValueError("PolyakCap does not work with weights that lie in parts on several processes (`fully_shard`).")
-        self.rows = Rows([p.data for p in self.params])
+        self.rows, self.norm = Rows([p.data for p in self.params]), None
         with room_for(self.params, "the weights before a step, a copy of the trained ones"): self.before = [p.detach().clone() for p in self.params]
 
     def note_(self):
@@ -49,6 +49,7 @@ class PolyakCap:
         schedule:float=1., # Where the schedule stands, 0 to 1
     )->torch.Tensor: # 0-d: k, the share of the step that is left
         "After the optimizer's step, and before `zero_grad`"
+        if self.norm is None: raise ValueError("There is no step to shorten: call `note_` before the optimizer's step.")
         now = [p.data for p in self.params]
         k = (self.share*schedule*_over_all(loss)/self._promise(now)).clamp(0, 1).nan_to_num(0, 0, 0)
         self.rows.lerp_(now, now, self.before, k.to(self.rows.device).expand(len(self.rows.layer)))

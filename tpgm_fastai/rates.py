@@ -12,7 +12,6 @@ import math
 
 import torch
 from fastcore.basics import patch
-from fastcore.meta import delegates
 
 from .anchor import room_for
 from .callback import TPGMCallback
@@ -28,6 +27,7 @@ class RatedRadii(Radii):
         **kwargs # As for `Radii`
     ):
         self.rate_lr, self.most, self.warmup = positive("rate_lr", rate_lr), positive("most", most), warmup
+        if most < 1: raise ValueError(f"most={most!r}: multipliers stay between 1/most and most, so pass 1 or more.")
         super().__init__(*args, **kwargs)
         with room_for(self.anchor.params, "the weights before a step, a copy of the constrained ones"): self.before = [w.clone() for w in self.anchor.weights]
         self.state |= {f"rate{k}": torch.zeros_like(self.state["radius"]) for k in ("", "_exp_avg", "_exp_avg_sq", "_step")}

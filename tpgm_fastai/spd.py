@@ -22,7 +22,7 @@ class SPD(Remembering):
         anchor=None, # Pretrained weights: a state dict, a module, or None for the model as it is now; copied
         exclude=(), # What is not constrained (a new head): parameter or module names, glob patterns, modules
         strength:float=1., # λ, how much of the last step away from the anchor is taken back
-        keep=None, # Precision or device in which pretrained weights are kept, as in `Anchor`
+        keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
     ):
         if not 0 <= strength < torch.inf: raise ValueError(f"strength must be a number of 0 or more, not {strength!r}.")
         super().__init__(model, anchor, "l2", exclude, keep)
@@ -48,7 +48,7 @@ class SPDCallback(AnchorCallback):
         strength:float=1., # λ, how much of the last step away from the anchor is taken back
         exclude=None, # What is not constrained: names, glob patterns or modules; None for what has no pretrained value
         anchor=None, # Pretrained weights: a state dict or a module; None for the model as it is when the callback is attached
-        keep=None, # Precision or device in which pretrained weights are kept, as in `Anchor`
+        keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
     ): super().__init__(anchor, exclude, strength=strength, keep=keep)
 
     def stepped(self): self.method.step_()
