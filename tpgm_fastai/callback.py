@@ -8,7 +8,6 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/callback.html.md"""
 __all__ = ['authors', 'split_train', 'loader_state', 'set_loader_state', 'Batches', 'TPGMCallback', 'batch_loss']
 
 # %% ../nbs/api/04_callback.ipynb #92294198
-import math
 import random
 import warnings
 from collections.abc import Iterator

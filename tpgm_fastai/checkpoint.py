@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastai.callback.core import Callback
-from fastai.learner import Learner
 from fastai.torch_core import num_distrib
 from fastcore.basics import noop, patch
 from fastcore.foundation import L
