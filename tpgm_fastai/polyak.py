@@ -10,11 +10,11 @@ __all__ = ['PolyakCap', 'PolyakCallback']
 # %% ../nbs/api/06d_polyak.ipynb #92f74401
 import pandas as pd
 import torch
-from fastai.callback.core import Callback
 from fastcore.basics import patch
 from torch import distributed as dist
 
 from .anchor import room_for
+from .base import StepCallback
 from .distributed import in_parts, n_processes
 from .projection import wide
 from .radii import positive
@@ -71,17 +71,12 @@ def _over_all(loss):
     return loss
 
 # %% ../nbs/api/06d_polyak.ipynb #61957899
-class PolyakCallback(Callback):
+class PolyakCallback(StepCallback):
     "No step longer than its batch's loss can pay for, so that a learning rate that is too high does no harm (stochastic Polyak step size, Loizou et al., AISTATS 2021)"
-    order, run_valid, _stateattrs = 10.5, False, ("limit",)
+    order, _stateattrs = 10.5, ("limit",)
     def __init__(self,
         share:float=.5, # Share of its loss that a batch's step may promise to first order
-    ): self.share, self.history, self.cancelled = positive("share", share), [], False
-
-    @property
-    def aside(self):
-        "Whether the learner is only trying learning rates"
-        return hasattr(self.learn, "lr_finder")
+    ): self.share, self.history = positive("share", share), []
 
 # %% ../nbs/api/06d_polyak.ipynb #a49e9e42
 @patch
@@ -95,16 +90,11 @@ def before_step(self:PolyakCallback):
     if not self.aside: self.limit.note_()
 
 @patch
-def after_cancel_step(self:PolyakCallback): self.cancelled = True
-
-@patch
-def after_step(self:PolyakCallback):
-    if not self.cancelled and not self.aside:
-        lr = max(h["lr"] for h in self.opt.hypers)
-        self.top = max(self.top, lr)
-        self.kept.append(self.limit.limit_(self.learn.loss, lr/self.top if self.top else 1.))
-        self.least.append(self.learn.loss.detach())
-    self.cancelled = False
+def stepped(self:PolyakCallback):
+    lr = max(h["lr"] for h in self.opt.hypers)
+    self.top = max(self.top, lr)
+    self.kept.append(self.limit.limit_(self.learn.loss, lr/self.top if self.top else 1.))
+    self.least.append(self.learn.loss.detach())
 
 @patch
 def after_train(self:PolyakCallback):

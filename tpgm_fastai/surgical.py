@@ -10,13 +10,13 @@ __all__ = ['train_only', 'bias_only', 'norms_and_head', 'relative_grad_norm', 's
 # %% ../nbs/api/06a_surgical.ipynb #36a014e3
 import pandas as pd
 import torch
-from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastai.torch_core import norm_types
 from fastcore.basics import patch
 from torch import nn
 
 from .anchor import matching, named_weights
+from .base import StepCallback
 from .baselines import last_linear
 from .callback import Batches, batch_loss
 from .radii import no_trace, positive
@@ -71,9 +71,9 @@ def signal_to_noise(
 # %% ../nbs/api/06a_surgical.ipynb #ae9673c7
 _rules = dict(rgn=relative_grad_norm, snr=signal_to_noise)
 
-class AutoSurgical(Callback):
+class AutoSurgical(StepCallback):
     "Surgical fine-tuning by gradients: a learning rate for every tensor, chosen anew each epoch (Lee et al., ICLR 2023)"
-    order, run_valid, _stateattrs = 12, False, ("batches", "rows", "weights", "before", "share")
+    order, _stateattrs = 12, ("batches", "rows", "weights", "before", "share")
     def __init__(self,
         rule:str="rgn", # "rgn" scales a tensor's learning rate, "snr" trains it or not
         n_batches:int=5, # Training batches that are looked at before each epoch
@@ -81,7 +81,7 @@ class AutoSurgical(Callback):
     ):
         if rule not in _rules: raise ValueError(f"rule={rule!r}: pass 'rgn' or 'snr'.")
         if not 0 <= threshold <= 1: raise ValueError(f"threshold must be between 0 and 1, not {threshold!r}.")
-        self.rule, self.n_batches, self.threshold, self.history, self.cancelled = rule, positive("n_batches", n_batches, int), threshold, [], False
+        self.rule, self.n_batches, self.threshold, self.history = rule, positive("n_batches", n_batches, int), threshold, []
 
     def grads(self):
         loss = batch_loss(self.learn, self.model, next(self.batches), self.learn.loss_func)
@@ -108,19 +108,9 @@ def before_step(self:AutoSurgical):
     if not self.aside: torch._foreach_copy_(self.before, [w.data for w in self.weights])
 
 @patch
-def after_cancel_step(self:AutoSurgical): self.cancelled = True
-
-@patch
-def after_step(self:AutoSurgical):
-    if not self.cancelled and not self.aside:
-        weights = [w.data for w in self.weights]
-        self.rows.lerp_(weights, weights, self.before, self.rows.spread(self.share.to(self.rows.device)))
-    self.cancelled = False
-
-@patch(as_prop=True)
-def aside(self:AutoSurgical):
-    "Whether the learner is only trying learning rates"
-    return hasattr(self.learn, "lr_finder")
+def stepped(self:AutoSurgical):
+    weights = [w.data for w in self.weights]
+    self.rows.lerp_(weights, weights, self.before, self.rows.spread(self.share.to(self.rows.device)))
 
 @patch
 def log(self:AutoSurgical)->pd.DataFrame:
