@@ -43,16 +43,16 @@ def radii_table(
 
 # %% ../nbs/api/03_interpret.ipynb #a55be36c
 def _blocks(names, depth=None, most=30):
-    "The block of every layer"
+    "The block of every layer: as many blocks as are read at a glance, and half as many as there are layers, unless `depth` says otherwise"
     parts = [n.split(".")[:-1] or [n] for n in names]
     at = lambda d: [".".join(p[:d]) for p in parts]
-    if depth is None: depth = max((d for d in range(1, max(map(len, parts), default=1) + 1) if len(set(at(d))) <= most), default=1)
+    if depth is None: depth = max((d for d in range(1, max(map(len, parts), default=1) + 1) if len(set(at(d))) <= min(most, len(names)/2)), default=1)
     if depth < 1: raise ValueError(f"depth={depth}: a block's name has 1 part or more.")
     return at(depth)
 
 def blocks_table(
     table:pd.DataFrame, # From `radii_table`
-    depth:int=None, # Parts of a layer's name that a block's layers share; None for as many as give up to 30 blocks
+    depth:int=None, # Parts of a layer's name that a block's layers share; None for as many as give up to 30 blocks, and half as many as there are layers
 )->pd.DataFrame: # One row a block, in the model's order: `layers`, `weights`, `change`, `allowed`, `used`, `share`, and how many layers are in each state
     "What every block was allowed to change, and what it did (`ValueError` for depth below 1)"
     block = pd.Index(_blocks(table.index, depth), name="block")
@@ -123,7 +123,7 @@ def _strip(ax, table, rows):
         face = _cells[r.state] or shade(.25 + .65*r.used)
         ax.add_patch(Rectangle((at[b], at.index.get_loc(b) - .38), 1, .76, fc=face, ec="0.5", lw=.5 if widest < 60 else 0))
         at[b] += 1
-    ax.set_xlim(0, max(widest, 6))
+    ax.set_xlim(-.05, max(widest, 6) + .05)
     ax.spines[:].set_visible(False)
     ax.set_xticks([])
     _named_rows(ax, at.index)
