@@ -2,8 +2,8 @@
 
     python -m torch.distributed.run --standalone --nproc_per_node 2 examples/distributed.py
 
-Two processes, on two GPUs if there are any, else on the CPU (a minute, with Accelerate installed). On several machines, or with a configuration of
-`accelerate config`, start it with `accelerate launch examples/distributed.py`. The same training three ways:
+Two processes, on two GPUs if there are any, else on the CPU (a minute, with Accelerate installed). Accelerate starts it, too: `accelerate launch
+--multi_gpu --num_processes 2 examples/distributed.py`, with or without a GPU (`--cpu` would start one process). Several machines: nbs/tutorials/several_machines.ipynb. The same training three ways:
 
     --how fastai     `learn.distrib_ctx()` and `TPGMCallback` (the default)
     --how loop       a loop of one's own around Accelerate's model and `Radii`

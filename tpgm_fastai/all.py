@@ -8,11 +8,11 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/all.html.md"""
 __all__ = ['Anchor', 'BatchNormEval', 'linear_probe', 'wise_ft', 'TPGMCallback', 'authors', 'CheckpointCallback', 'clip_learner',
            'zero_shot_head', 'Results', 'compare', 'corrupted', 'corruption_errors', 'mce', 'check_domainnet',
            'domainnet_task', 'DomainTask', 'domain_accuracy', 'folder_task', 'evaluate_domains', 'prediction_metrics',
-           'show_domains', 'FTP', 'FTPCallback', 'imagenet_task', 'plot_radii', 'radii_table', 'load_radii',
-           'save_radii', 'PenaltyCallback', 'PGMCallback', 'PolyakCallback', 'Balls', 'Radii', 'RatedTPGMCallback',
-           'comparison_table', 'plot_id_ood', 'plot_layers', 'plot_rates', 'effective_robustness',
-           'plot_effective_robustness', 'plot_wise_curve', 'wise_curve', 'SPD', 'SPDCallback', 'AutoSurgical',
-           'bias_only', 'norms_and_head', 'train_only']
+           'show_domains', 'FTP', 'FTPCallback', 'imagenet_task', 'RadiiInterpretation', 'RadiiRecorder',
+           'plot_compare', 'plot_radii', 'radii_table', 'load_radii', 'save_radii', 'PenaltyCallback', 'PGMCallback',
+           'PolyakCallback', 'Balls', 'Radii', 'RatedTPGMCallback', 'comparison_table', 'plot_id_ood', 'plot_layers',
+           'plot_rates', 'effective_robustness', 'plot_effective_robustness', 'plot_wise_curve', 'wise_curve', 'SPD',
+           'SPDCallback', 'AutoSurgical', 'bias_only', 'norms_and_head', 'train_only']
 
 # %% ../nbs/api/12_all.ipynb #4b8d3892
 from . import learner # adds fine_tune_tpgm, fit_tpgm and tpgm_project to Learner
@@ -29,12 +29,13 @@ from .evaluate import evaluate_domains, prediction_metrics, show_domains
 from .files import load_radii, save_radii
 from .ftp import FTP, FTPCallback
 from .imagenet import imagenet_task
-from .interpret import plot_radii, radii_table
+from .interpret import RadiiInterpretation, plot_compare, plot_radii, radii_table
 from .penalty import PenaltyCallback
 from .pgm import PGMCallback
 from .polyak import PolyakCallback
 from .radii import Balls, Radii
 from .rates import RatedTPGMCallback
+from .record import RadiiRecorder
 from .report import comparison_table, plot_id_ood, plot_layers, plot_rates
 from .robustness import effective_robustness, plot_effective_robustness, plot_wise_curve, wise_curve
 from .spd import SPD, SPDCallback
@@ -43,5 +44,5 @@ from .surgical import AutoSurgical, bias_only, norms_and_head, train_only
 # %% ../nbs/api/12_all.ipynb #1c685f0a
 _all_ = ["Anchor", "BatchNormEval", "linear_probe", "wise_ft", "TPGMCallback", "authors", "CheckpointCallback", "clip_learner", "zero_shot_head", "Results", "compare", "corrupted", "corruption_errors", "mce",
          "check_domainnet", "domainnet_task", "DomainTask", "domain_accuracy", "folder_task", "evaluate_domains", "prediction_metrics", "show_domains", "FTP", "FTPCallback", "imagenet_task",
-         "plot_radii", "radii_table", "load_radii", "save_radii", "PenaltyCallback", "PGMCallback", "PolyakCallback", "Balls", "Radii", "RatedTPGMCallback", "comparison_table", "plot_id_ood", "plot_layers", "plot_rates",
+         "RadiiInterpretation", "RadiiRecorder", "plot_compare", "plot_radii", "radii_table", "load_radii", "save_radii", "PenaltyCallback", "PGMCallback", "PolyakCallback", "Balls", "Radii", "RatedTPGMCallback", "comparison_table", "plot_id_ood", "plot_layers", "plot_rates",
          "effective_robustness", "plot_effective_robustness", "plot_wise_curve", "wise_curve", "SPD", "SPDCallback", "AutoSurgical", "bias_only", "norms_and_head", "train_only"]

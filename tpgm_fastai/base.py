@@ -18,7 +18,8 @@ from fastai.callback.tracker import SaveModelCallback
 from fastcore.basics import patch
 
 from .anchor import _state, named_weights, unwrap
-from .interpret import plot_radii, radii_table
+from .files import save_radii
+from .interpret import RadiiInterpretation, plot_blocks, plot_radii, radii_table
 from .shares import mend_broadcast
 
 # %% ../nbs/api/03a_base.ipynb #f948fb82
@@ -156,6 +157,19 @@ def log(self:AnchorCallback)->pd.DataFrame:
 
 @patch
 def show(self:AnchorCallback)->pd.DataFrame:
-    "Draw the radii and distances of every layer, and return them as a table"
-    plot_radii(df := self.table())
+    "Draw the radii and distances of every layer, or of blocks where there are more than sixty, and return them as a table"
+    df = self.table()
+    plot_radii(df) if len(df) <= 60 else plot_blocks(df)
     return df
+
+@patch
+def interpret(self:AnchorCallback)->RadiiInterpretation:
+    "Tables and pictures of what the radii say"
+    return RadiiInterpretation(self.table(), self.log() if self.history else None)
+
+@patch
+def save(self:AnchorCallback,
+    file, # Where to, `.safetensors`
+):
+    "`save_radii` with the log: enough for `load_radii`, and for `RadiiInterpretation.from_file`"
+    save_radii(self.method, file, self.log())

@@ -153,11 +153,13 @@ def load_tree(
 def save_radii(
     radii:Anchored, # `Radii`, `FTP`, `SPD` or the like
     file, # Where to, `.safetensors`
+    log=None, # A callback's `log()`, for pictures of how it went
 ):
     "Write all that a method has learned, and how far every layer has moved, to one safetensors file (`OSError` that says why not)"
     excluded = [n for n in named_weights(radii.anchor.model) if n not in radii.anchor.names]
-    distance = torch.tensor(list(radii.distances.values()))
-    save_tree({**radii.state_dict(), "method": type(radii).__name__, "excluded": excluded, "distance": distance}, file, "radii")
+    state = {**radii.state_dict(), "method": type(radii).__name__, "excluded": excluded, "measured": radii.measured()}
+    if log is not None and len(log): state["log"] = dict(every=log.index.name, index=log.index.tolist(), columns=log.columns.tolist(), values=torch.tensor(log.to_numpy(float)))
+    save_tree(state, file, "radii")
 
 def load_radii(
     radii:Anchored, # A method of the same class, around the same pretrained weights

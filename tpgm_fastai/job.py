@@ -24,9 +24,8 @@ from . import __version__
 from .compare import Results, compare, core
 from .domains import did_you_mean, folder_task
 from .emoji import emoji_task
-from .files import save_radii, write_whole
+from .files import write_whole
 from .glyphs import glyph_task
-from .interpret import plot_radii
 from .report import comparison_table, plot_id_ood, plot_layers, plot_rates
 from .runs import Run, methods, try_method
 
@@ -64,11 +63,11 @@ def _save(out, name, learn):
     state = {k: v.detach().contiguous().clone() for k,v in learn.model.state_dict().items()}
     write_whole(out/f"{name}.safetensors", lambda f: save_file(state, f))
     if not hasattr(learn, "tpgm"): return
-    save_radii(learn.tpgm.radii, out/f"{name}-radii.safetensors")
-    ax = plot_radii(learn.tpgm.table())
-    ax.set_title(f"{name}: how far each layer moved", loc="left", fontsize=10)
-    ax.figure.savefig(out/f"{name}-radii.png", dpi=130)
-    plt.close(ax.figure)
+    learn.tpgm.save(out/f"{name}-radii.safetensors")
+    learn.tpgm.show()
+    plt.gcf().suptitle(f"{name}: how far each layer moved", fontsize=10)
+    plt.savefig(out/f"{name}-radii.png", dpi=130)
+    plt.close()
 
 # %% ../nbs/api/10_job.ipynb #2270d859
 def _run(task, used, epochs, seed, out, settings):

@@ -17,7 +17,7 @@ from torch import nn
 
 from .anchor import Anchor, room_for
 from .distributed import Exchanged, agree, agree_distances, digest, local, n_processes, over_processes, rows_of, scale_of
-from .projection import eps, get_norm, ratio
+from .projection import eps, get_norm, ratio, wide
 
 # %% ../nbs/api/02_radii.ipynb #3db20a38
 @contextmanager
@@ -145,6 +145,14 @@ class Anchored:
         "Layer name → largest row norm of its displacement"
         self._measure()
         return self._named(self._furthest)
+
+    @torch.no_grad()
+    def measured(self)->dict: # `weights`: how many; `size`: mean norm of the pretrained rows; `distance`: largest norm of a row's displacement; `moved`: L2 norm of the whole displacement
+        "How large every layer is and how far it has moved: lists, in the order of `anchor.names`"
+        a, norm = self.anchor, get_norm(self.norm)
+        far, l2 = list(self.distances.values()), rows_of(a.params, "l2")
+        moved = l2.reduce(l2.norms(a.weights, a.values), "max")
+        return dict(weights=[p.numel() for p in a.params], size=[norm(wide(v)).double().mean().item() for v in a.values], distance=far, moved=moved.tolist())
 
     def check(self):
         "Raise a `FloatingPointError` that names the layers whose weights are NaN or infinite"

@@ -1,0 +1,34 @@
+"""The picture of radii in README.md: what a network learned to change. `python benchmarks/radii.py`
+
+TPGM in its default form on the embedded glyphs, from a probed head. The radii go to results/radii.safetensors, and the picture is drawn from that file."""
+from pathlib import Path
+
+import matplotlib
+matplotlib.use("agg")
+import torch
+from fastai.torch_core import set_seed
+from fastcore.script import call_parse
+
+from tpgm_fastai import learner
+from tpgm_fastai.baselines import linear_probe
+from tpgm_fastai.glyphs import glyph_task
+from tpgm_fastai.interpret import RadiiInterpretation
+
+HERE = Path(__file__).resolve().parent
+
+@call_parse
+def main(
+    seed:int=0, # Fonts, order of the batches, and head
+    epochs:int=10, # Epochs of fine-tuning
+    lr:float=4e-3, # Highest learning rate
+):
+    "Train, save the radii, draw them"
+    torch.set_num_threads(1)
+    task = glyph_task(seed=seed)
+    set_seed(seed)
+    learn = linear_probe(task.learner())
+    learn.fit_tpgm(epochs, lr, dl=task.radius)
+    learn.tpgm.save(file := HERE/"results"/"radii.safetensors")
+    interp = RadiiInterpretation.from_file(file)
+    interp.plot_blocks()[0].figure.savefig(HERE.parent/"nbs"/"images"/"radii.png", dpi=110)
+    print(interp.top_changes(10).to_string())
