@@ -1,14 +1,13 @@
 """What a reader meets: the built site in a real browser, served as GitHub Pages serves it, with nothing else to be reached.
 
     python -m pytest .ci/test_site.py          checks _docs (or the folder in $SITE), with the browser in $CHROME or on the path"""
-import http.server, json, os, re, shutil, struct, threading, xml.etree.ElementTree as ET
-from functools import partial
+import http.server, os, re, shutil, struct, threading, xml.etree.ElementTree as ET
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest, yaml
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Error, expect, sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 REPO = Path(__file__).parent.parent
 SITE = Path(os.environ.get("SITE") or REPO/"_docs").resolve()
@@ -41,7 +40,7 @@ class Pages(http.server.SimpleHTTPRequestHandler):
 class Tab:
     "A page in a browser's tab, with `went_wrong`: its console's complaints, its failed requests and those that would have left this machine"
     def __init__(self, browser, home, size=WIDE, scheme="light", **kw):
-        self.home, self.went_wrong, self.requests = home, [], []
+        self.home, self.went_wrong = home, []
         self.context = browser.new_context(viewport=dict(zip(("width", "height"), size)), color_scheme=scheme, reduced_motion="reduce", **kw)
         self.context.set_default_timeout(10_000)
         self.page = self.context.new_page()
@@ -96,7 +95,7 @@ def reader(browser, home):
 
 PICTURES = """async () => (await Promise.all([...document.images].map(i => { i.loading = 'eager'; return i.decode().then(() => 0, () => i.currentSrc.slice(0, 120)) }))).filter(Boolean)"""
 NAMELESS = """() => [...document.images].filter(i => !i.hasAttribute('alt') && i.getClientRects().length).map(i => {
-    const c = i.closest('.cell'), h = [...document.querySelectorAll('main :is(h1,h2,h3,h4)')].filter(h => h.compareDocumentPosition(i) & 4).pop(); return h ? h.innerText : '' })"""
+    const h = [...document.querySelectorAll('main :is(h1,h2,h3,h4)')].filter(h => h.compareDocumentPosition(i) & 4).pop(); return h ? h.innerText : '' })"""
 FORMULAS = r"""() => { const main = document.querySelector('main'), bad = [];
     main.querySelectorAll('.math').forEach(m => m.querySelector('.katex') && !m.querySelector('.katex-error') || bad.push(m.textContent));
     const walk = document.createTreeWalker(main, NodeFilter.SHOW_TEXT);
@@ -211,11 +210,9 @@ def test_everything_is_reached_and_seen_with_the_keyboard_alone(tab):
     skip = page.locator(":focus")
     expect(skip).to_have_text("Skip to content")
     assert skip.bounding_box()["y"] >= 0
-    where = page.evaluate("() => scrollY")
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     assert page.evaluate("() => !!document.activeElement.closest('main')"), "the link does not skip the menus"
-    page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0) }")
     page = t.open("api/callback.html")
     # round the page once: what has the focus is outlined and in sight, and the focus comes out at the end
     state = """() => { const e = document.activeElement, s = getComputedStyle(e), r = e.getBoundingClientRect(); return e === document.body ? null :
