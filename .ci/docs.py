@@ -1,6 +1,5 @@
 "Build the documentation site with smalldocs, where Quarto cannot be had. `python .ci/docs.py [--katex DIR]`"
 import argparse, json, re, shutil, sys, yaml
-from pathlib import Path
 from urllib.parse import urlsplit
 from nbdev.config import get_config, nbpath2html
 from nbdev.quarto import refresh_quarto_yml
