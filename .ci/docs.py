@@ -1,6 +1,6 @@
 "Build the documentation site with smalldocs, where Quarto cannot be had. `python .ci/docs.py [--katex DIR]`"
 import argparse, json, re, shutil, sys, yaml
-from pathlib import Path
+from urllib.parse import urlsplit
 from nbdev.config import get_config, nbpath2html
 from nbdev.quarto import refresh_quarto_yml
 from nbdev.serve import proc_nbs
@@ -29,6 +29,7 @@ def stage(src, dst, cfg):
                 if md: o["data"]["text/markdown"] = relocate("".join(md), depth, base, renames)
         p.unlink()
         p.with_name(nbpath2html(p).stem + ".ipynb").write_text(json.dumps(nb), encoding="utf-8")
+    for p in dst.glob("*.qmd"): p.write_text(relocate(p.read_text(encoding="utf-8"), 0, base, renames), encoding="utf-8")
     for p in dst.glob("*.yml"):
         d = yaml.safe_load(relocate(p.read_text(encoding="utf-8"), 0, "\0", renames))
         d.pop("format-links", None)
@@ -38,7 +39,9 @@ def stage(src, dst, cfg):
 def written(contents, nbs, root):
     "The entries of a sidebar whose notebooks are there; those found are taken off the list `nbs`"
     for o in contents:
-        if isinstance(o, dict):
+        if isinstance(o, dict) and "href" in o:
+            nbs.remove(root/o["href"]); yield o
+        elif isinstance(o, dict):
             o["contents"] = list(written(o["contents"], nbs, root))
             if o["contents"]: yield o
         elif (p := root/o) in nbs: nbs.remove(p); yield o
@@ -52,12 +55,21 @@ def sidebar(path):
     if nbs: sys.exit("_quarto.yml has no entry in its sidebar for " + ", ".join(str(p.relative_to(path.parent)) for p in sorted(nbs)))
     path.write_text(yaml.safe_dump(d, sort_keys=False), encoding="utf-8")
 
+def rewrite(path, fn):
+    "Replace a text file by what `fn` makes of it"
+    path.write_text(fn(path.read_text(encoding="utf-8")), encoding="utf-8")
+
 def vendor_katex(site, katex):
     "Point the pages at a local copy of KaTeX, so that the site works with no network"
     shutil.copytree(katex, site/"site_libs/katex", dirs_exist_ok=True)
-    for p in site.rglob("*.html"):
-        depth = len(p.relative_to(site).parts) - 1
-        p.write_text(KATEX.sub("../" * depth + "site_libs/katex", p.read_text(encoding="utf-8")), encoding="utf-8")
+    for p in site.rglob("*.html"): rewrite(p, lambda s: KATEX.sub("../" * (len(p.relative_to(site).parts) - 1) + "site_libs/katex", s))
+
+def finish(site, base):
+    "Ask no other host for fonts, show no backticks in a shared link, and give the 404 page links that hold at any address, because it is served at all that are wrong"
+    for p in (site/"site_libs").rglob("*.css"): rewrite(p, lambda s: re.sub(r"@import url\(https?:[^)]*\);", "", s))
+    for p in site.rglob("*.html"): rewrite(p, lambda s: re.sub(r'<meta [^>]*?(?:name|property)="[\w:]*description"[^>]*>', lambda m: m[0].replace("`", ""), s))
+    rewrite(site/"404.html", lambda s: re.sub(r'((?:href|src)="|"smalldocs:offset" content=")(?![\w+.-]+:|[#/])(?:\./)?', rf"\1{base}", s))
+    (site/"404.llms.md").unlink()
 
 def main():
     ap = argparse.ArgumentParser()
@@ -75,6 +87,7 @@ def main():
     rc = smalldocs(["render", "--strict", str(dst)])
     site = dst/cfg.doc_path.name
     if args.katex: vendor_katex(site, args.katex)
+    finish(site, urlsplit(cfg.doc_url).path.rstrip("/") + "/")
     shutil.rmtree(cfg.doc_path, ignore_errors=True)
     shutil.move(site, cfg.doc_path)
     return rc

@@ -1,0 +1,298 @@
+"""What a reader meets: the built site in a real browser, served as GitHub Pages serves it, with nothing else to be reached.
+
+    python -m pytest .ci/test_site.py          checks _docs (or the folder in $SITE), with the browser in $CHROME or on the path"""
+import http.server, os, re, shutil, struct, threading, xml.etree.ElementTree as ET
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+import pytest, yaml
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect, sync_playwright
+
+REPO = Path(__file__).parent.parent
+SITE = Path(os.environ.get("SITE") or REPO/"_docs").resolve()
+PUBLIC = yaml.safe_load((REPO/"nbs/nbdev.yml").read_text())["website"]["site-url"].rstrip("/") + "/"
+BASE = urlsplit(PUBLIC).path                     # the folder that GitHub Pages puts the site in
+NAMES = "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+# In a container there is no user namespace for a sandbox; no name but localhost resolves; nothing is fetched for the browser itself
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost"]
+PAGES = sorted(p.relative_to(SITE).as_posix() for p in SITE.rglob("*.html"))
+KINDS = ["index.html", "tutorials/quickstart.html", "explanations/method.html", "explanations/benchmarks.html", "api/callback.html", "verification/golden.html", "404.html"]
+WIDE, NARROW = (1280, 900), (390, 844)
+
+# ---------------------------------------------------------------- a server, a browser, a tab that keeps what went wrong
+
+class Pages(http.server.SimpleHTTPRequestHandler):
+    "As GitHub Pages: the site in its folder, and its own 404 for whatever is not there"
+    def translate_path(self, path):
+        path = unquote(urlsplit(path).path)
+        return str(SITE/path.removeprefix(BASE)) + ("index.html" if path == BASE else "") if path.startswith(BASE) else str(SITE/"no such file")
+    def send_error(self, code, *args):
+        body = (SITE/"404.html").read_bytes() if code == 404 and (SITE/"404.html").exists() else str(code).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *args): pass
+
+class Tab:
+    "A page in a browser's tab, with `went_wrong`: its console's complaints, its failed requests and those that would have left this machine"
+    def __init__(self, browser, home, size=WIDE, scheme="light", **kw):
+        self.home, self.went_wrong = home, []
+        self.context = browser.new_context(viewport=dict(zip(("width", "height"), size)), color_scheme=scheme, reduced_motion="reduce", **kw)
+        self.context.set_default_timeout(10_000)
+        self.page = self.context.new_page()
+        self.page.on("console", lambda m: m.type in ("error", "warning") and self.went_wrong.append(f"console: {m.text}"))
+        self.page.on("pageerror", lambda e: self.went_wrong.append(f"script: {e}"))
+        self.page.on("request", self.asked)
+        self.page.on("requestfailed", lambda r: self.went_wrong.append(f"failed: {r.url}: {r.failure}"))
+        self.page.on("response", lambda r: r.status >= 400 and self.went_wrong.append(f"{r.status}: {r.url}"))
+    def asked(self, r):
+        if not r.url.startswith((self.home, "data:", "blob:")): self.went_wrong.append(f"outside: {r.url}")
+    def open(self, path="index.html"):
+        self.page.goto(self.home + path)
+        return self.page
+    def at(self): return self.page.url.removeprefix(self.home)
+    def __enter__(self): return self
+    def __exit__(self, *args): self.context.close()
+
+@pytest.fixture(scope="session")
+def home():
+    server = http.server.ThreadingHTTPServer(("localhost", 0), Pages)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://localhost:{server.server_port}{BASE}"
+    server.shutdown()
+
+@pytest.fixture(scope="session")
+def browser():
+    path = os.environ.get("CHROME") or next(filter(None, map(shutil.which, NAMES)), None)
+    if not path: pytest.exit("No browser: install Chromium or Chrome, or set CHROME", 1)
+    with sync_playwright() as p:
+        b = p.chromium.launch(executable_path=path, args=FLAGS)
+        yield b
+        b.close()
+
+@pytest.fixture
+def tab(browser, home):
+    "Make tabs, close them afterwards, and fail if any of them complained"
+    tabs = []
+    def make(*args, **kw):
+        tabs.append(Tab(browser, home, *args, **kw))
+        return tabs[-1]
+    yield make
+    wrong = [w for t in tabs for w in t.went_wrong]
+    for t in tabs: t.context.close()
+    assert not wrong, "\n".join(wrong)
+
+@pytest.fixture(scope="module")
+def reader(browser, home):
+    "One tab that reads all pages, one after the other, so that it fetches fonts and scripts once"
+    with Tab(browser, home) as t: yield t
+
+# ---------------------------------------------------------------- every page
+
+PICTURES = """async () => (await Promise.all([...document.images].map(i => { i.loading = 'eager'; return i.decode().then(() => 0, () => i.currentSrc.slice(0, 120)) }))).filter(Boolean)"""
+NAMELESS = """() => [...document.images].filter(i => !i.hasAttribute('alt') && i.getClientRects().length).map(i => {
+    const h = [...document.querySelectorAll('main :is(h1,h2,h3,h4)')].filter(h => h.compareDocumentPosition(i) & 4).pop(); return h ? h.innerText : '' })"""
+FORMULAS = r"""() => { const main = document.querySelector('main'), bad = [];
+    main.querySelectorAll('.math').forEach(m => m.querySelector('.katex') && !m.querySelector('.katex-error') || bad.push(m.textContent));
+    const walk = document.createTreeWalker(main, NodeFilter.SHOW_TEXT);
+    for (let n; n = walk.nextNode();) if (!n.parentElement.closest('pre, code, .katex, script, svg') && /\$[^$]*[\\^_{][^$]*\$|\\\(|\\\[|\\begin\{/.test(n.data)) bad.push(n.data);
+    return bad.map(s => s.trim().slice(0, 120)) }"""
+# What reaches over the edge of the window and can't be scrolled to inside its own box, its own size aside
+WIDER = """() => { const w = document.documentElement.clientWidth, bad = document.documentElement.scrollWidth > w ? ['the page itself'] : [];
+    const boxed = e => { for (let p = e.parentElement; p && p.tagName != 'MAIN' && p.tagName != 'BODY'; p = p.parentElement)
+        if (/auto|scroll/.test(getComputedStyle(p).overflowX) || p.matches('.katex-mathml, svg')) return true; return false };
+    document.querySelectorAll('body *').forEach(e => { const r = e.getBoundingClientRect();
+        if (r.width && r.height && (r.right > w + 1 || r.left < -1) && !e.closest('#quarto-sidebar, .skip-link, .katex-mathml, svg > *') && !boxed(e)) bad.push(e.outerHTML.slice(0, 120)) });
+    return bad }"""
+
+@pytest.mark.parametrize("path", PAGES)
+def test_page_is_whole(reader, path):
+    "Pictures load and have a text, formulas are rendered, nothing complains or leaves this machine, and nothing is cut off at the width of a phone or of a screen"
+    reader.went_wrong.clear()
+    reader.page.set_viewport_size(dict(width=WIDE[0], height=WIDE[1]))
+    page = reader.open(path)
+    wrong = [f"picture did not load: {o}" for o in page.evaluate(PICTURES)]
+    wrong += [f"picture without a text (give its cell `#| fig-alt: …`), under: {o}" for o in page.evaluate(NAMELESS)]
+    wrong += [f"formula not rendered: {o}" for o in page.evaluate(FORMULAS)]
+    for size in WIDE, NARROW:
+        page.set_viewport_size(dict(width=size[0], height=size[1]))
+        wrong += [f"cut off at {size[0]} pixels: {o}" for o in page.evaluate(WIDER)]
+    wrong += reader.went_wrong
+    assert not wrong, "\n".join(dict.fromkeys(wrong))
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", KINDS)
+def test_page_is_accessible(tab, path, scheme, size):
+    "axe-core finds nothing serious; its rules include the contrast of every text"
+    page = tab(size, scheme).open(path)
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    wrong = [f"{v['impact']}: {v['id']}: {n['html'][:160]}: {n.get('failureSummary', '')}" for v in found if v["impact"] in ("serious", "critical") for n in v["nodes"][:4]]
+    assert not wrong, "\n".join(wrong)
+
+# ---------------------------------------------------------------- journeys
+
+def in_sight(page, selector):
+    "Whether the top of an element is inside the window"
+    return page.evaluate("s => { const r = document.querySelector(s).getBoundingClientRect(); return r.top >= 0 && r.top < innerHeight }", selector)
+
+def sidebar(page, *names):
+    "Click through the sidebar: sections by their names, opened where they are closed, then the page of that name"
+    for s in names[:-1]:
+        head = page.locator("#quarto-sidebar .sidebar-item-section > .sidebar-item-container").filter(has_text=re.compile(rf"^\s*{s}\s*$")).locator("a").first
+        if head.get_attribute("aria-expanded") != "true": head.click()
+    page.locator("#quarto-sidebar a[href]").filter(has_text=re.compile(rf"^\s*{names[-1]}\s*$")).click()
+
+def test_from_home_to_the_tutorial_to_the_reference_by_clicks(tab):
+    t = tab()
+    page = t.open()
+    page.locator('main a[href*="tutorials/quickstart"]').first.click()
+    expect(page.locator("h1")).to_be_visible()
+    assert t.at() == "tutorials/quickstart.html"
+    sidebar(page, "Reference", "The method", "callback")
+    page.wait_for_url("**/api/callback.html")
+    page.locator('#TOC a[href="#tpgmcallback"]').click()
+    page.wait_for_url("**#tpgmcallback")
+    assert in_sight(page, "#tpgmcallback")
+    source = page.locator("main a", has_text="source").first.get_attribute("href")
+    assert re.fullmatch(r"https://github\.com/.+/tpgm_fastai/callback\.py#L\d+", source), source
+
+def test_the_menus_of_a_phone_lead_to_the_same_places(tab):
+    t = tab(NARROW, has_touch=True)
+    page = t.open()
+    assert not page.locator("#quarto-sidebar").is_visible()
+    page.locator(".quarto-btn-toggle").tap()
+    sidebar(page, "Reference", "The method", "callback")
+    page.wait_for_url("**/api/callback.html")
+    page.locator(".navbar-toggler").tap()
+    page.locator("#quarto-search input").fill("TPGMCallback")
+    page.locator(".search-result").first.tap()
+    page.wait_for_url("**/api/callback.html#tpgmcallback")
+
+def test_search_finds_the_callback_and_lands_on_it(tab):
+    t = tab()
+    page = t.open("tutorials/quickstart.html")
+    page.keyboard.press("/")
+    page.keyboard.type("TPGMCallback")
+    expect(page.locator(".search-result").first).to_be_visible()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/api/callback.html#tpgmcallback")
+    assert in_sight(page, "#tpgmcallback")
+
+@pytest.mark.parametrize("word,where", [("fine_tune_tpgm", "api/learner.html"), ("radii", "api/radii.html"), ("quickstart", "tutorials/quickstart.html")])
+def test_search_puts_the_best_page_first(tab, word, where):
+    page = tab().open()
+    page.locator("#quarto-search input").fill(word)
+    assert where in page.locator(".search-result").first.get_attribute("href")
+
+def test_previous_and_next_lead_through_the_site(tab):
+    order, page = [], "index.html"
+    while page:
+        order.append(page)
+        assert len(order) <= len(PAGES), "the pages go round in a circle"
+        link = re.search(r'class="nav-page nav-page-next"><a href="([^"]+)"', (SITE/page).read_text())
+        page = link and (SITE/page).parent.joinpath(link[1]).resolve().relative_to(SITE).as_posix()
+    assert {*order} == {*PAGES} - {"404.html"}
+    t = tab()
+    t.open(order[1]).locator(".nav-page-next a").click()
+    t.page.wait_for_url(f"**/{order[2]}")
+    t.page.locator(".nav-page-previous a").click()
+    t.page.wait_for_url(f"**/{order[1]}")
+
+def test_everything_is_reached_and_seen_with_the_keyboard_alone(tab):
+    t = tab()
+    page = t.open("api/callback.html")
+    page.keyboard.press("Tab")
+    skip = page.locator(":focus")
+    expect(skip).to_have_text("Skip to content")
+    assert skip.bounding_box()["y"] >= 0
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => !!document.activeElement.closest('main')"), "the link does not skip the menus"
+    page = t.open("api/callback.html")
+    # round the page once: what has the focus is outlined and in sight, and the focus comes out at the end
+    state = """() => { const e = document.activeElement, s = getComputedStyle(e), r = e.getBoundingClientRect(); return e === document.body ? null :
+        [e.outerHTML.slice(0, 120), (s.outlineStyle != 'none' && parseFloat(s.outlineWidth) >= 1) || s.boxShadow != 'none', r.width > 0 && r.bottom > 0 && r.top < innerHeight && r.right > 0] }"""
+    want = page.evaluate("() => [...document.querySelectorAll('a[href], button, input, [tabindex=\"0\"]')].filter(e => e.checkVisibility({visibilityProperty: true}) && e.tabIndex >= 0).length")
+    seen, bad = 0, []
+    for _ in range(want + 50):
+        page.keyboard.press("Tab")
+        if (now := page.evaluate(state)) is None: break
+        seen += 1
+        if not all(now[1:]): bad.append(now)
+    assert not bad, bad[:5]
+    assert seen >= want, f"{seen} of {want} controls were reached"
+
+def test_the_sidebar_opens_with_the_keyboard(tab):
+    page = tab().open("tutorials/quickstart.html")
+    group = page.locator("#quarto-sidebar a.sidebar-link", has_text="Baselines").first
+    group.focus()
+    assert group.get_attribute("aria-expanded") == "false"
+    page.keyboard.press("Enter")
+    expect(page.locator("#quarto-sidebar a[href*='api/baselines']")).to_be_visible()
+    assert group.get_attribute("aria-expanded") == "true"
+
+LUMINANCE = """() => { const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/[\\d.]+/g).map(Number); return (.2126*r + .7152*g + .0722*b)/255 }"""
+
+def test_dark_mode_follows_the_reader_and_is_kept(tab):
+    assert tab(scheme="dark").open().evaluate(LUMINANCE) < .1
+    t = tab()
+    page = t.open()
+    assert page.evaluate(LUMINANCE) > .9
+    page.locator(".quarto-color-scheme-toggle").click()
+    page.wait_for_function(f"({LUMINANCE})() < .1")
+    assert t.open("api/callback.html").evaluate(LUMINANCE) < .1
+
+def test_code_can_be_copied(tab):
+    page = tab(permissions=["clipboard-read", "clipboard-write"]).open("tutorials/quickstart.html")
+    block = page.locator(".code-copy-outer-scaffold").first
+    block.hover()
+    block.locator(".code-copy-button").click()
+    assert page.evaluate("() => navigator.clipboard.readText()").strip() == block.locator("code").inner_text().strip()
+
+# ---------------------------------------------------------------- what lies beside the pages
+
+@pytest.mark.parametrize("path", ["nowhere.html", "api/deep/nowhere.html"])
+def test_a_wrong_address_gets_the_404_page_with_its_looks_and_a_way_home(tab, path):
+    t = tab()
+    page = t.open(path)
+    assert t.went_wrong and all(path in w or "404" in w for w in t.went_wrong), t.went_wrong
+    t.went_wrong.clear()
+    assert page.evaluate("() => [...document.styleSheets].every(s => s.cssRules.length) && getComputedStyle(document.querySelector('#quarto-content')).display == 'grid'")
+    page.locator("#quarto-search input").fill("TPGMCallback")
+    page.locator(".search-result").first.click()
+    page.wait_for_url(f"{t.home}api/callback.html#tpgmcallback")
+    page.go_back()
+    t.went_wrong.clear()
+    page.locator("main a").first.click()
+    page.wait_for_url(re.compile(re.escape(t.home) + "(index.html)?$"))
+
+def local(url):
+    "The file that a public address of the site stands for"
+    assert url.startswith(PUBLIC), url
+    return SITE/url.removeprefix(PUBLIC)
+
+def test_llms_txt_lists_every_page():
+    txt = (SITE/"llms.txt").read_text()
+    files = [local(u) for u in re.findall(r"\]\((http[^)]+)\)", txt)]
+    assert txt.startswith("# tpgm_fastai\n") and all(f.stat().st_size for f in files)
+    assert len({*files}) == len(PAGES) - 1                     # all but the 404
+
+def test_the_sitemap_lists_every_page():
+    urls = {e.text for e in ET.parse(SITE/"sitemap.xml").iter() if e.tag.endswith("loc")}
+    assert {local(u).relative_to(SITE).as_posix() for u in urls} | {"404.html"} == {*PAGES}
+
+@pytest.mark.parametrize("path", [p for p in KINDS if p != "404.html"])
+def test_a_shared_link_has_a_title_a_description_and_the_card(tab, path):
+    page = tab().open(path)
+    meta = dict(page.evaluate("() => [...document.querySelectorAll('meta[property], meta[name]')].map(m => [m.getAttribute('property') || m.name, m.content])"))
+    assert meta["og:title"] and meta["description"] and "`" not in meta["description"] + meta["og:description"]
+    assert meta["twitter:card"] == "summary_large_image" and meta["og:image"] == meta["twitter:image"]
+    head = local(meta["og:image"]).read_bytes()[:24]
+    assert struct.unpack(">II", head[16:]) == (1200, 630)
+    icon = page.locator("link[rel=icon]").get_attribute("href")
+    assert ET.fromstring(page.request.get(urljoin(page.url, icon)).text()).tag.endswith("svg")
