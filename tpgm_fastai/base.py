@@ -171,5 +171,5 @@ def interpret(self:AnchorCallback)->RadiiInterpretation:
 def save(self:AnchorCallback,
     file, # Where to, `.safetensors`
 ):
-    "`save_radii` with the log: enough for `load_radii`, and for `RadiiInterpretation.from_file`"
+    "`save_radii` with the log: enough for `load_radii`, and for the tables and pictures of `RadiiInterpretation`"
     save_radii(self.method, file, self.log())
