@@ -30,5 +30,5 @@ def main(
     learn.fit_tpgm(epochs, lr, dl=task.radius)
     learn.tpgm.save(file := HERE/"results"/"radii.safetensors")
     interp = RadiiInterpretation.from_file(file)
-    interp.plot_blocks()[0].figure.savefig(HERE.parent/"nbs"/"images"/"radii.png", dpi=110)
+    interp.plot_blocks()[0].figure.savefig(HERE.parent/"nbs"/"images"/"radii.png", dpi=150)
     print(interp.top_changes(10).to_string())

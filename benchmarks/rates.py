@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib
 matplotlib.use("agg")
 from fastcore.script import call_parse
+from matplotlib import pyplot as plt
 
 from tpgm_fastai.compare import Comparison, Plan, Results
 from tpgm_fastai.emoji import emoji_task
@@ -21,10 +22,11 @@ BENCHMARKS = dict(glyphs=(glyph_task, (1e-3, 4e-3, 1e-2, 4e-2)), vit=(vit_task, 
 
 def picture(results):
     "The first picture of README.md"
-    axs = plot_rates(results, ["lp_ft", "wise", "tpgm_authors", "tpgm", "lp_ft_capped", "tpgm_capped"], floor=70)
+    axs = plt.subplots(1, 2, figsize=(8.4, 3.2), sharex=True, layout="constrained")[1]
+    plot_rates(results, ["lp_ft", "wise", "tpgm_authors", "tpgm", "lp_ft_capped", "tpgm_capped"], axs, floor=70)
     file = HERE.parent/"nbs"/"images"/"rates.png"
     file.parent.mkdir(exist_ok=True)
-    axs[0].figure.savefig(file, dpi=110)
+    axs[0].figure.savefig(file, dpi=150)
 
 @call_parse(pos=["data"])
 def main(
