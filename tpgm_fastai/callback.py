@@ -138,6 +138,7 @@ def _radius_dl(dl, learn):
         return lambda: held_out
     if isinstance(dl, str) or not hasattr(dl, "__iter__"): raise ValueError(f"dl={dl!r}: pass a DataLoader, a share of the training set between 0 and 1, or 'valid'.")
     if isinstance(dl, Iterator): raise ValueError("dl is an iterator, which can be read only once: pass a DataLoader or a list of batches.")
+    if any(dl is l for l in learn.dls.loaders) and hasattr(dl, "new"): return dl.new # one loader has one random state: two readers would take each other's numbers
     return lambda: dl
 
 # %% ../nbs/api/04_callback.ipynb #20a74d07
