@@ -2,7 +2,7 @@
 """The commands of this repository. They need Python 3.10 or newer with pip, and nothing else.
 
     python3 run.py demo [options]          fine-tune on the bundled data (the options of tpgm-finetune)
-    python3 run.py test [--quick] [paths]  run every notebook as a test (other options go to pytest)
+    python3 run.py test [--quick] [paths]  run every notebook as a test, or only once each and no tutorials (other options go to pytest)
     python3 run.py install                 only prepare the environment, with the developers' tools
 
 The first run makes a virtual environment in .venv (or in $VENV) and downloads what the package needs."""
@@ -69,7 +69,7 @@ def demo(args):
 def test(args):
     ensure(DEV)
     quick = "--quick" in args
-    opts = ["--nb-modes=notebook"] if quick else ["--nb-flags=slow", "--cov", "--cov-report=term-missing:skip-covered"]
+    opts = ["--nb-modes=notebook", "--ignore=nbs/tutorials"] if quick else ["--nb-flags=slow", "--cov", "--cov-report=term-missing:skip-covered"]
     path = os.pathsep.join(filter(None, [str(ROOT/".ci"), os.environ.get("PYTHONPATH")]))
     env = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYTHONHASHSEED": "0", **os.environ, "PYTHONPATH": path}
     return call(PYTHON, "-m", "pytest", "-p", "nbtests", "-q", "-n", "auto", "--maxprocesses", "8", "--dist", "worksteal",
