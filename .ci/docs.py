@@ -29,7 +29,7 @@ def stage(src, dst, cfg):
                 if md: o["data"]["text/markdown"] = relocate("".join(md), depth, base, renames)
         p.unlink()
         p.with_name(nbpath2html(p).stem + ".ipynb").write_text(json.dumps(nb), encoding="utf-8")
-    for p in dst.glob("*.qmd"): p.write_text(relocate(p.read_text(encoding="utf-8"), 0, base, renames), encoding="utf-8")
+    for p in dst.glob("*.qmd"): rewrite(p, lambda s: relocate(s, 0, base, renames))
     for p in dst.glob("*.yml"):
         d = yaml.safe_load(relocate(p.read_text(encoding="utf-8"), 0, "\0", renames))
         d.pop("format-links", None)

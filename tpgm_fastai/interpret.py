@@ -38,6 +38,7 @@ def radii_table(
     radii:Anchored, # `Radii`, `FTP` or the like, of a model that has been trained
 )->pd.DataFrame: # One row a layer, in the model's order: `weights` (how many), `size`, `radius`, `distance` (weight-space distance), `change`, `allowed`, `used`, `share`, `state`
     "What every layer was allowed to move, and how far it went"
+    if not isinstance(radii, Anchored): raise TypeError(f"radii_table reads what holds the radii, such as `learn.tpgm.radii`, and not a {type(radii).__name__}; a file is read by `RadiiInterpretation.from_file`.")
     names = radii.anchor.names
     return _table(names, **radii.measured(), radius=list(getattr(radii, "values", dict.fromkeys(names, np.inf)).values()))
 
@@ -67,9 +68,12 @@ def blocks_table(
 # %% ../nbs/api/03_interpret.ipynb #07d184ff
 _blue, _red, _grey = "#4c9bd6", "#d55e00", "#8c8c8c"
 
-def _plain(ax, grid=None):
+_colours = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00" # Okabe and Ito: told apart by everyone, on light and dark
+_marks = "osD^vPh"
+
+def _plain(ax, axis="both"):
     ax.spines[["top", "right"]].set_visible(False)
-    if grid: ax.grid(axis=grid, alpha=.25, lw=.6)
+    ax.grid(axis=axis, alpha=.25, lw=.6)
     return ax
 
 def _named_rows(ax, names, most=70):
@@ -153,12 +157,13 @@ def plot_blocks(
     return axs
 
 # %% ../nbs/api/03_interpret.ipynb #b8e51960
-def _over_time(log, table, kind):
-    "Radii or distances relative to the pretrained weights, a column a layer"
-    if log is None or kind not in log.columns.get_level_values(0): raise ValueError(f"The log has no {kind}: pass a callback's `log()` after training, or a file that was saved with `log=`.")
-    return log[kind].reindex(columns=table.index)/table["size"].where(table["size"] > 0)
+def _over_time(log, table):
+    "Radii, where there are any, and distances, relative to the pretrained weights, a column a layer"
+    kinds = [k for k in _titles if log is not None and k in log.columns.get_level_values(0)]
+    if not kinds: raise ValueError("The log has no distance and no radius: pass a callback's `log()` after training, or a file that was saved with `log=`.")
+    if strange := table.index.difference(log[kinds[0]].columns).tolist(): raise ValueError(f"The log knows nothing of {', '.join(strange[:5])}{' …' if len(strange) > 5 else ''}: pass log and table of the same run.")
+    return {k: log[k].reindex(columns=table.index)/table["size"].where(table["size"] > 0) for k in kinds}
 
-def _kinds(log): return [k for k in ("radius", "distance") if log is None or k in log.columns.get_level_values(0)]
 _titles = dict(radius="allowed (radius)", distance="used (distance)")
 
 def _by_block(t, table, depth):
@@ -175,10 +180,9 @@ def plot_history(
     axs=None, # An axis for the radii, where there are any, and one for the distances; a new figure by default
 ):
     "Radius and distance of every layer or block over training, relative to its pretrained weights (`ValueError` where the log has neither)"
-    kinds = _kinds(log) or ["distance"]
-    lines = {k: _over_time(log, table, k) for k in kinds}
-    if depth or len(table) > 12: lines = {k: _by_block(t, table, depth) for k,t in lines.items()}
-    if axs is None: axs = plt.subplots(1, len(kinds), figsize=(4.2*len(kinds) + .8, 3), layout="constrained", sharex=True, sharey=True, squeeze=False)[1][0]
+    lines = _over_time(log, table)
+    if depth is not None or len(table) > 12: lines = {k: _by_block(t, table, depth) for k,t in lines.items()}
+    if axs is None: axs = plt.subplots(1, len(lines), figsize=(4.2*len(lines) + .8, 3), layout="constrained", sharex=True, sharey=True, squeeze=False)[1][0]
     ends = pd.concat([t.iloc[-1] for t in lines.values()]).pipe(lambda x: x[np.isfinite(x) & (x > 0)])
     many = len(ends) > 0 and ends.max() > 50*ends.min()                       # then a line on a linear axis would be the only one that is seen
     low, high = _span(np.concatenate([t.to_numpy().ravel() for t in lines.values()])) if many else (0, None)
@@ -200,9 +204,8 @@ def plot_heatmap(
     axs=None, # An axis for the radii, where there are any, and one for the distances; a new figure by default
 ):
     "Layers × training: how much every layer was allowed to change, and did, on a logarithmic scale; grey where it was free or had not moved (`ValueError` where the log has neither)"
-    kinds = _kinds(log) or ["distance"]
-    found = {k: _over_time(log, table, k) for k in kinds}
-    if axs is None: axs = plt.subplots(1, len(kinds), figsize=(3.2*len(kinds) + 2, np.clip(.17*len(table) + 1, 2.2, 6.5)), layout="constrained", sharey=True, squeeze=False)[1][0]
+    found = _over_time(log, table)
+    if axs is None: axs = plt.subplots(1, len(found), figsize=(3.2*len(found) + 2, np.clip(.17*len(table) + 1, 2.2, 6.5)), layout="constrained", sharey=True, squeeze=False)[1][0]
     norm = LogNorm(*_span(np.concatenate([t.to_numpy().ravel() for t in found.values()])), clip=True)
     for ax,(k,t) in zip(axs, found.items()):
         ax.set_facecolor("#b5b5b5")
@@ -216,15 +219,14 @@ def plot_heatmap(
     return axs
 
 # %% ../nbs/api/03_interpret.ipynb #0c4a744d
-_palette = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"       # Okabe and Ito
-_marks = "osD^vP"
-
 def compare_radii(
     tables:dict, # Name of a run → its table, from `radii_table`
     column:str="change", # What is compared
     depth:int=None, # Parts of a layer's name that make a block, as in `blocks_table`; None for single layers
 )->pd.DataFrame: # One row a layer or block, one column a run
-    "A column of several tables, side by side (`ValueError` where they share no layer)"
+    "A column of several tables, side by side (`ValueError` where there is none, it is unknown, or they share no layer)"
+    if not tables: raise ValueError("There is no table to compare: pass one for each run, {'plain': …, 'within radii': …}.")
+    if missing := [n for n,t in tables.items() if column not in t]: raise ValueError(f"The table of {missing[0]} has no column {column!r}: it has {', '.join(tables[missing[0]])}.")
     parts = {n: t[column] if depth is None else blocks_table(t, depth)[column] for n,t in tables.items()}
     out = pd.concat(parts, axis=1)
     if not len(out.dropna(how="all", axis=0)) or (len(parts) > 1 and out.notna().sum(axis=1).max() < 2): raise ValueError(f"{' and '.join(tables)} have no layer in common.")
@@ -244,7 +246,7 @@ def plot_compare(
     ax = ax or plt.subplots(figsize=(6, np.clip(.2*len(t) + 1, 2, 12)), layout="constrained")[1]
     y = np.arange(len(t))
     ax.hlines(y, t.min(axis=1), t.max(axis=1), color="0.6", lw=1, zorder=1)
-    for i,n in enumerate(t): ax.plot(t[n], y, _marks[i % 6], color=_palette[i % 6], ms=5, label=n)
+    for i,n in enumerate(t): ax.plot(t[n], y, _marks[i % 6], color=_colours[i % 6], ms=5, label=n)
     ax.set(xscale="log", xlabel="change, relative to the pretrained weights")
     _percent_axis(ax.xaxis, low, high)
     _named_rows(ax, t.index)
@@ -276,7 +278,7 @@ class RadiiInterpretation:
     )->pd.DataFrame: # Rows of `table`, and `together`, the share of a layer and all above it
         "Where the change went: the layers with the largest share of it first"
         t = self.table.sort_values("share", ascending=False, kind="stable")
-        return t.assign(together=t.share.cumsum())[["weights", "change", "allowed", "used", "state", "share", "together"]].head(k or len(t))
+        return t.assign(together=t.share.cumsum())[["weights", "change", "allowed", "used", "state", "share", "together"]].head(len(t) if k is None else k)
 
     def __repr__(self): return f"RadiiInterpretation of {len(self.table)} layers" + ("" if self.log is None else f", {len(self.log)} {self.log.index.name}s")
 

@@ -14,6 +14,7 @@ from matplotlib import pyplot as plt
 from scipy.stats import ttest_rel
 
 from .compare import Results
+from .interpret import _colours, _marks, _plain
 
 # %% ../nbs/api/09b_report.ipynb #a2410e73
 def _by_seed(results, metric):
@@ -62,9 +63,6 @@ def comparison_table(
     return df
 
 # %% ../nbs/api/09b_report.ipynb #0df7aec4
-_colours = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00" # Okabe and Ito: told apart by everyone, on light and dark
-_marks = "osD^vPh"
-
 def _looks(labels):
     "Method → colour and mark"
     looks = {m: dict(color=_colours[i % 6], marker=_marks[(i + i//6) % 7]) for i,m in enumerate(m for m in labels if m != "lp")}
@@ -72,9 +70,6 @@ def _looks(labels):
 
 def _axes(ax, n=1, **kwargs): return ax if ax is not None else plt.subplots(1, n, layout="constrained", **kwargs)[1]
 
-def _plain(ax):
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(alpha=.25, lw=.6)
 
 # %% ../nbs/api/09b_report.ipynb #29573333
 def plot_id_ood(
