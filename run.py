@@ -2,11 +2,12 @@
 """The commands of this repository. They need Python 3.10 or newer with pip, and nothing else.
 
     python3 run.py demo [options]          fine-tune on the bundled data (the options of tpgm-finetune)
-    python3 run.py test [--quick] [paths]  run every notebook as a test, or only once each and no tutorials (other options go to pytest)
+    python3 run.py test [--quick] [paths]  run every notebook as a test, or no slow cells and no tutorials
+                                           (other options go to pytest; --nb-update stores the new outputs)
     python3 run.py install                 only prepare the environment, with the developers' tools
 
 The first run makes a virtual environment in .venv (or in $VENV) and downloads what the package needs."""
-import hashlib, json, os, subprocess, sys
+import hashlib, json, os, re, subprocess, sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -15,6 +16,7 @@ BIN = VENV/("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN/("python.exe" if os.name == "nt" else "python")
 STAMP = VENV/"tpgm_fastai.json"
 DEV = {"dev", "docs", "timm", "clip", "corruptions"}
+MEMORY, LIMIT = 2.5, 5 # GB that a notebook takes when it runs as a test, and with which it fails
 
 def say(msg): print(msg, file=sys.stderr, flush=True)
 
@@ -66,14 +68,27 @@ def demo(args):
     ensure()
     return call(BIN/"tpgm-finetune", *args)
 
+def available():
+    "Memory in GB that is free, or that this container may use"
+    try: free = int(re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())[1]) / 2**20
+    except OSError: free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30 if hasattr(os, "sysconf") else 8
+    try: return min(free, int(Path("/sys/fs/cgroup/memory.max").read_text()) / 2**30)
+    except (OSError, ValueError): return free
+
+def workers():
+    "As many notebooks at a time as there are processors, and memory for them"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, int(available() / MEMORY)))
+
 def test(args):
     ensure(DEV)
-    quick = "--quick" in args
-    opts = ["--nb-modes=notebook", "--ignore=nbs/tutorials"] if quick else ["--nb-flags=slow", "--cov", "--cov-report=term-missing:skip-covered"]
+    args, quick = [a for a in args if a != "--quick"], "--quick" in args
+    full = "--nb-flags=slow", "--nb-compare", "--cov", "--cov-report=term-missing:skip-covered"
+    opts = ["--ignore=nbs/tutorials"] if quick else full[:1] if "--nb-update" in args else full
     path = os.pathsep.join(filter(None, [str(ROOT/".ci"), os.environ.get("PYTHONPATH")]))
     env = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYTHONHASHSEED": "0", **os.environ, "PYTHONPATH": path}
-    return call(PYTHON, "-m", "pytest", "-p", "nbtests", "-q", "-n", "auto", "--maxprocesses", "8", "--dist", "worksteal",
-                *opts, *(a for a in args if a != "--quick"), env=env)
+    return call(PYTHON, "-m", "pytest", "-p", "nbtests", "-q", "-n", workers(), "--dist", "load", "--maxschedchunk", "1",
+                f"--nb-memory={LIMIT}", *opts, *args, env=env)
 
 def install(args): ensure(DEV)
 

@@ -1,59 +1,49 @@
 "Build the documentation site with smalldocs, where Quarto cannot be had. `python .ci/docs.py [--katex DIR]`"
 import argparse, json, re, shutil, sys, yaml
 from urllib.parse import urlsplit
-from nbdev.config import get_config, nbpath2html
+from nbdev.config import get_config
 from nbdev.quarto import refresh_quarto_yml
 from nbdev.serve import proc_nbs
 
 KATEX = re.compile(r"https://cdn\.jsdelivr\.net/npm/katex@[\d.]+/dist")
 
-def relocate(txt, depth, base, renames):
-    "Make links to the published site, and to renamed notebooks, relative"
-    txt = txt.replace(base, "../" * depth or "./")
-    for old, new in renames.items(): txt = txt.replace(f"{old}.ipynb", f"{new}.ipynb")
-    return txt
+def relocate(txt, depth, base):
+    "Make links to the published site relative"
+    return txt.replace(base, "../" * depth or "./")
 
 def stage(src, dst, cfg):
-    "Copy the processed notebooks, named as Quarto names their pages, with links inside the site kept relative"
+    "Copy the processed notebooks, with links inside the site kept relative"
     shutil.copytree(src, dst, ignore=shutil.ignore_patterns("_docs", ".quarto", ".site"))
     base = cfg.doc_url.rstrip("/") + "/"
-    nbs = sorted(dst.rglob("*.ipynb"))
-    renames = {p.stem: nbpath2html(p).stem for p in nbs if p.stem != nbpath2html(p).stem}
-    for p in nbs:
+    for p in dst.rglob("*.ipynb"):
         nb, depth = json.loads(p.read_text(encoding="utf-8")), len(p.relative_to(dst).parts) - 1
         for c in nb["cells"]:
             if c["cell_type"] == "raw": c["source"] = re.sub(r"^output-file:.*\n", "", "".join(c["source"]), flags=re.M)
-            if c["cell_type"] == "markdown": c["source"] = relocate("".join(c["source"]), depth, base, renames)
+            if c["cell_type"] == "markdown": c["source"] = relocate("".join(c["source"]), depth, base)
             for o in c.get("outputs", []):
                 md = o.get("data", {}).get("text/markdown")
-                if md: o["data"]["text/markdown"] = relocate("".join(md), depth, base, renames)
-        p.unlink()
-        p.with_name(nbpath2html(p).stem + ".ipynb").write_text(json.dumps(nb), encoding="utf-8")
-    for p in dst.glob("*.qmd"): rewrite(p, lambda s: relocate(s, 0, base, renames))
+                if md: o["data"]["text/markdown"] = relocate("".join(md), depth, base)
+        p.write_text(json.dumps(nb), encoding="utf-8")
+    for p in dst.glob("*.qmd"): rewrite(p, lambda s: relocate(s, 0, base))
     for p in dst.glob("*.yml"):
-        d = yaml.safe_load(relocate(p.read_text(encoding="utf-8"), 0, "\0", renames))
+        d = yaml.safe_load(p.read_text(encoding="utf-8"))
         d.pop("format-links", None)
         if "format" in d: d["format"] = {"html": d["format"]["html"]}
         p.write_text(yaml.safe_dump(d, sort_keys=False), encoding="utf-8")
 
-def written(contents, nbs, root):
-    "The entries of a sidebar whose notebooks are there; those found are taken off the list `nbs`"
-    for o in contents:
-        if isinstance(o, dict) and "href" in o:
-            nbs.remove(root/o["href"]); yield o
-        elif isinstance(o, dict):
-            o["contents"] = list(written(o["contents"], nbs, root))
-            if o["contents"]: yield o
-        elif (p := root/o) in nbs: nbs.remove(p); yield o
-        else: print(f"_quarto.yml lists {o}, which is not there: left out")
+def entries(contents):
+    "The paths and globs in the `contents` of a sidebar"
+    for o in [contents] if isinstance(contents, str) else contents:
+        if isinstance(o, str): yield o
+        else: yield from entries(o["contents"]) if "contents" in o else [o["href"]]
 
-def sidebar(path):
-    "Leave out of the sidebar what is not there, and fail if that misses a notebook"
-    d, nbs = yaml.safe_load(path.read_text(encoding="utf-8")), list(path.parent.rglob("*.ipynb"))
-    side = d["website"]["sidebar"]
-    side["contents"] = list(written(side["contents"], nbs, path.parent))
-    if nbs: sys.exit("_quarto.yml has no entry in its sidebar for " + ", ".join(str(p.relative_to(path.parent)) for p in sorted(nbs)))
-    path.write_text(yaml.safe_dump(d, sort_keys=False), encoding="utf-8")
+def check_sidebar(root):
+    "Fail if a notebook has no entry in the sidebar, or an entry no page; both builders expand globs such as `api/core/*.ipynb`"
+    side = yaml.safe_load((root/"_quarto.yml").read_text(encoding="utf-8"))["website"]["sidebar"]
+    found = {o: set(root.glob(o)) for o in entries(side["contents"])}
+    lost = set(root.rglob("*.ipynb")).difference(*found.values())
+    if lost: sys.exit("_quarto.yml has no entry in its sidebar for " + ", ".join(sorted(str(p.relative_to(root)) for p in lost)))
+    if empty := [o for o, ps in found.items() if not ps]: sys.exit("_quarto.yml lists what is not there: " + ", ".join(empty))
 
 def rewrite(path, fn):
     "Replace a text file by what `fn` makes of it"
@@ -81,7 +71,7 @@ def main():
     proc = proc_nbs(n_workers=args.workers)
     dst = proc/".site"
     shutil.rmtree(dst, ignore_errors=True)
-    sidebar(proc/"_quarto.yml")
+    check_sidebar(proc)
     stage(proc, dst, cfg)
     from smalldocs.cli import main as smalldocs
     rc = smalldocs(["render", "--strict", str(dst)])

@@ -18,7 +18,8 @@ NAMES = "chromium", "chromium-browser", "google-chrome", "google-chrome-stable",
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
          "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost"]
 PAGES = sorted(p.relative_to(SITE).as_posix() for p in SITE.rglob("*.html"))
-KINDS = ["index.html", "tutorials/quickstart.html", "explanations/method.html", "explanations/benchmarks.html", "api/callback.html", "verification/golden.html", "404.html"]
+CALLBACK = "api/methods/tpgm.html" # a page of the reference
+KINDS = ["index.html", "tutorials/quickstart.html", "explanations/method.html", "explanations/benchmarks.html", CALLBACK, "verification/golden.html", "404.html"]
 WIDE, NARROW = (1280, 900), (390, 844)
 
 # ---------------------------------------------------------------- a server, a browser, a tab that keeps what went wrong
@@ -153,25 +154,25 @@ def test_from_home_to_the_tutorial_to_the_reference_by_clicks(tab):
     page.locator('main a[href*="tutorials/quickstart"]').first.click()
     expect(page.locator("h1")).to_be_visible()
     assert t.at() == "tutorials/quickstart.html"
-    sidebar(page, "Reference", "The method", "callback")
-    page.wait_for_url("**/api/callback.html")
+    sidebar(page, "Reference", "Methods", "tpgm")
+    page.wait_for_url(f"**/{CALLBACK}")
     page.locator('#TOC a[href="#tpgmcallback"]').click()
     page.wait_for_url("**#tpgmcallback")
     assert in_sight(page, "#tpgmcallback")
     source = page.locator("main a", has_text="source").first.get_attribute("href")
-    assert re.fullmatch(r"https://github\.com/.+/tpgm_fastai/callback\.py#L\d+", source), source
+    assert re.fullmatch(r"https://github\.com/.+/tpgm_fastai/methods/tpgm\.py#L\d+", source), source
 
 def test_the_menus_of_a_phone_lead_to_the_same_places(tab):
     t = tab(NARROW, has_touch=True)
     page = t.open()
     assert not page.locator("#quarto-sidebar").is_visible()
     page.locator(".quarto-btn-toggle").tap()
-    sidebar(page, "Reference", "The method", "callback")
-    page.wait_for_url("**/api/callback.html")
+    sidebar(page, "Reference", "Methods", "tpgm")
+    page.wait_for_url(f"**/{CALLBACK}")
     page.locator(".navbar-toggler").tap()
     page.locator("#quarto-search input").fill("TPGMCallback")
     page.locator(".search-result").first.tap()
-    page.wait_for_url("**/api/callback.html#tpgmcallback")
+    page.wait_for_url(f"**/{CALLBACK}#tpgmcallback")
 
 def test_search_finds_the_callback_and_lands_on_it(tab):
     t = tab()
@@ -180,10 +181,10 @@ def test_search_finds_the_callback_and_lands_on_it(tab):
     page.keyboard.type("TPGMCallback")
     expect(page.locator(".search-result").first).to_be_visible()
     page.keyboard.press("Enter")
-    page.wait_for_url("**/api/callback.html#tpgmcallback")
+    page.wait_for_url(f"**/{CALLBACK}#tpgmcallback")
     assert in_sight(page, "#tpgmcallback")
 
-@pytest.mark.parametrize("word,where", [("fine_tune_tpgm", "api/learner.html"), ("radii", "api/radii.html"), ("quickstart", "tutorials/quickstart.html")])
+@pytest.mark.parametrize("word,where", [("fine_tune_tpgm", "api/callback/verbs.html"), ("radii", "api/viz/radii.html"), ("quickstart", "tutorials/quickstart.html")])
 def test_search_puts_the_best_page_first(tab, word, where):
     page = tab().open()
     page.locator("#quarto-search input").fill(word)
@@ -205,7 +206,7 @@ def test_previous_and_next_lead_through_the_site(tab):
 
 def test_everything_is_reached_and_seen_with_the_keyboard_alone(tab):
     t = tab()
-    page = t.open("api/callback.html")
+    page = t.open(CALLBACK)
     page.keyboard.press("Tab")
     skip = page.locator(":focus")
     expect(skip).to_have_text("Skip to content")
@@ -213,7 +214,7 @@ def test_everything_is_reached_and_seen_with_the_keyboard_alone(tab):
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     assert page.evaluate("() => !!document.activeElement.closest('main')"), "the link does not skip the menus"
-    page = t.open("api/callback.html")
+    page = t.open(CALLBACK)
     # round the page once: what has the focus is outlined and in sight, and the focus comes out at the end
     state = """() => { const e = document.activeElement, s = getComputedStyle(e), r = e.getBoundingClientRect(); return e === document.body ? null :
         [e.outerHTML.slice(0, 120), (s.outlineStyle != 'none' && parseFloat(s.outlineWidth) >= 1) || s.boxShadow != 'none', r.width > 0 && r.bottom > 0 && r.top < innerHeight && r.right > 0] }"""
@@ -229,11 +230,11 @@ def test_everything_is_reached_and_seen_with_the_keyboard_alone(tab):
 
 def test_the_sidebar_opens_with_the_keyboard(tab):
     page = tab().open("tutorials/quickstart.html")
-    group = page.locator("#quarto-sidebar a.sidebar-link", has_text="Baselines").first
+    group = page.locator("#quarto-sidebar a.sidebar-link", has_text="Beside a method").first
     group.focus()
     assert group.get_attribute("aria-expanded") == "false"
     page.keyboard.press("Enter")
-    expect(page.locator("#quarto-sidebar a[href*='api/baselines']")).to_be_visible()
+    expect(page.locator("#quarto-sidebar a[href*='api/callback/core']")).to_be_visible()
     assert group.get_attribute("aria-expanded") == "true"
 
 LUMINANCE = """() => { const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/[\\d.]+/g).map(Number); return (.2126*r + .7152*g + .0722*b)/255 }"""
@@ -245,7 +246,7 @@ def test_dark_mode_follows_the_reader_and_is_kept(tab):
     assert page.evaluate(LUMINANCE) > .9
     page.locator(".quarto-color-scheme-toggle").click()
     page.wait_for_function(f"({LUMINANCE})() < .1")
-    assert t.open("api/callback.html").evaluate(LUMINANCE) < .1
+    assert t.open(CALLBACK).evaluate(LUMINANCE) < .1
 
 def test_code_can_be_copied(tab):
     page = tab(permissions=["clipboard-read", "clipboard-write"]).open("tutorials/quickstart.html")
@@ -265,7 +266,7 @@ def test_a_wrong_address_gets_the_404_page_with_its_looks_and_a_way_home(tab, pa
     assert page.evaluate("() => [...document.styleSheets].every(s => s.cssRules.length) && getComputedStyle(document.querySelector('#quarto-content')).display == 'grid'")
     page.locator("#quarto-search input").fill("TPGMCallback")
     page.locator(".search-result").first.click()
-    page.wait_for_url(f"{t.home}api/callback.html#tpgmcallback")
+    page.wait_for_url(f"{t.home}{CALLBACK}#tpgmcallback")
     page.go_back()
     t.went_wrong.clear()
     page.locator("main a").first.click()

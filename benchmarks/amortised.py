@@ -15,14 +15,17 @@ from fastprogress.fastprogress import progress_bar
 from step_cost import machine, summary as quartiles
 
 from tpgm_fastai import __version__
-from tpgm_fastai.callback import TPGMCallback, authors
-from tpgm_fastai.compare import Comparison, Plan
-from tpgm_fastai.ftp import FTP
-from tpgm_fastai.glyphs import glyph_task
-from tpgm_fastai.projection import eps
-from tpgm_fastai.radii import _radius_pass, adam_
-from tpgm_fastai.report import summary
-from tpgm_fastai.runs import Run, as_method, methods
+from tpgm_fastai.callback.tpgm import TPGMCallback, tpgm_published
+from tpgm_fastai.experiments.protocol import Comparison, Plan
+from tpgm_fastai.methods.ftp import FTP
+from tpgm_fastai.tasks.glyphs import glyph_task
+from tpgm_fastai.core.norms import eps
+from tpgm_fastai.core.projection import clip_
+from tpgm_fastai.core.radius_pass import radius_pass
+from tpgm_fastai.core.adam import adam_
+from tpgm_fastai.evaluate.results import summary
+from tpgm_fastai.callback.registry import register_method
+from tpgm_fastai.experiments.run import methods, Run
 
 RESULTS = Path(__file__).parent/"results"
 
@@ -31,18 +34,17 @@ RESULTS = Path(__file__).parent/"results"
 class Hybrid(FTP):
     "FTP, whose gradient is now and then replaced by the true one on held-out data"
     def true_step_(self, closure):
-        flat = self._measure(keep=self.last)
-        self.last_norms, r = flat + eps, self.state["radius"]
+        self.follow_()
+        now, d = self.displacement.measure(out=self.memory.last), self.displacement
+        r, norms = self.state["radius"], self.state["last_norms"].copy_(now.rows + eps)
         r.copy_(r.where(r.isfinite(), eps))
-        self._clip(self._furthest + eps)
-        new = self._blend(self._ratios(flat), [torch.empty_like(w) for w in self.anchor.weights])
-        loss, (dots,), *_ = _radius_pass(closure, self.anchor, self.rows, new)
-        binds = self.rows.spread(self.state["radius"]) < self.last_norms
-        grad = self.rows.reduce(torch.where(binds, dots/self.last_norms, 0), "sum")
-        adam_(self.state["radius"], grad, self.state, self.lr, where=grad.isfinite())
-        self._clip(self._furthest + eps)
-        self._blend(self._ratios(flat))
-        return loss
+        clip_(r, now.layers + eps)
+        found = radius_pass(closure, d, d.blend(self.ratios(now), [torch.empty_like(w) for w in self.anchor.weights]))
+        grad = self.rows.reduce(torch.where(self.rows.spread(r) < norms, found.dots/norms, 0), "sum")
+        adam_(r, grad, self.state, self.lr, where=grad.isfinite())
+        clip_(r, now.layers + eps)
+        d.blend(self.ratios(now))
+        return found.loss
 
 class HybridCallback(TPGMCallback):
     make = Hybrid
@@ -68,36 +70,36 @@ class Settling(TPGMCallback):
 
 # ---- the variants
 
-def fit(run, lr, bs=64, kind=TPGMCallback, **kwargs): return run.fit(lr, kind(run.task.radius.new(bs=bs, shuffle=True), **kwargs))
+def fit(run, lr, bs=64, kind=TPGMCallback, **kwargs): return run.fit(lr, kind(run.task.radius_dl.new(bs=bs, shuffle=True), **kwargs))
 
-@as_method("every step")
-def every_step(run, lr): return fit(run, lr, **authors)
+@register_method("every_step", "every step")
+def every_step(run, lr): return fit(run, lr, **tpgm_published)
 
-@as_method("every 5th step")
-def every_5(run, lr): return fit(run, lr, **{**authors, "every": 5})
+@register_method("every_5", "every 5th step")
+def every_5(run, lr): return fit(run, lr, **{**tpgm_published, "every": 5})
 
-@as_method("every step, radius batches of 16")
-def small_batch(run, lr): return fit(run, lr, bs=16, **authors)
+@register_method("small_batch", "every step, radius batches of 16")
+def small_batch(run, lr): return fit(run, lr, bs=16, **tpgm_published)
 
-@as_method("every step until the radii settle")
-def settling(run, lr): return fit(run, lr, kind=Settling, **authors)
+@register_method("settling", "every step until the radii settle")
+def settling(run, lr): return fit(run, lr, kind=Settling, **tpgm_published)
 
-@as_method("every 5th step, FTP's gradient in between")
+@register_method("hybrid_5", "every 5th step, FTP's gradient in between")
 def hybrid_5(run, lr): return fit(run, lr, kind=HybridCallback, every=5)
 
-@as_method("once per epoch, 4 radius steps")
+@register_method("epoch_4", "once per epoch, 4 radius steps")
 def epoch_4(run, lr): return fit(run, lr)
 
-@as_method("once per epoch, 2 radius steps")
+@register_method("epoch_2", "once per epoch, 2 radius steps")
 def epoch_2(run, lr): return fit(run, lr, steps=2)
 
-@as_method("once per epoch, 1 radius step")
+@register_method("epoch_1", "once per epoch, 1 radius step")
 def epoch_1(run, lr): return fit(run, lr, steps=1)
 
-@as_method("once per epoch, 4 radius steps, batches of 16")
+@register_method("epoch_4_small", "once per epoch, 4 radius steps, batches of 16")
 def epoch_4_small(run, lr): return fit(run, lr, bs=16)
 
-held_out = {f.__name__: f for f in (every_step, every_5, small_batch, settling, hybrid_5, epoch_4, epoch_2, epoch_1, epoch_4_small)}
+held_out = {k: methods[k] for k in ("every_step", "every_5", "small_batch", "settling", "hybrid_5", "epoch_4", "epoch_2", "epoch_1", "epoch_4_small")}
 others = dict(ft=methods["lp_ft"], ftp=methods["ftp"], spd=methods["spd"])   # `ft`: from the probed head, as all of them
 variants = others | held_out
 
@@ -106,13 +108,13 @@ variants = others | held_out
 def epochs_cost(repeats, seed=0, lr=1e-3):
     "Time of two epochs of every variant in those of plain fine-tuning"
     torch.set_num_threads(1)
-    run, names = Run(glyph_task(seed), 2, seed, quiet=True), list(variants)
+    run, names = Run(glyph_task(seed), epochs=2, seed=seed, quiet=True), list(variants)
     times = {n: [] for n in names}
     run.start
     for i in progress_bar(range(repeats + 1)):
         for n in names[i%len(names):] + names[:i%len(names)]:
             began = time.process_time()
-            variants[n](run, lr)
+            variants[n](run, lr=lr)
             if i: times[n].append(time.process_time() - began)                # the first round warms up
     return {n: quartiles([t/f for t,f in zip(times[n], times["ft"])]) for n in names}
 
@@ -128,7 +130,8 @@ def main(
 ):
     "ID, OOD and cost of cheaper ways to learn the radii"
     lrs = [float(x) for x in lrs.split(",")]
-    c = Comparison(Plan(glyph_task, Path(work), epochs, methods={"lp": methods["lp"], **variants}), list(variants), lrs, seeds, jobs)
+    plan = Plan(glyph_task, Path(work), epochs=epochs, methods={"lp": methods["lp"], **variants})
+    c = Comparison(plan, names=list(variants), lrs=lrs, seeds=seeds, jobs=jobs)
     c.train()
     cost, trained, best = epochs_cost(repeats), c.results.trained, {n: x["lr"] for n,x in c.choose().items()}
     valid = trained[trained.chosen].groupby("method").valid.mean()

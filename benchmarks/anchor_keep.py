@@ -3,7 +3,7 @@
     python benchmarks/anchor_keep.py                 on the CPU (a minute); writes results/anchor_keep.json
     python benchmarks/anchor_keep.py --device cuda   on a GPU, with pinned and ordinary memory of the host; writes results/anchor_keep_cuda.json
 
-Measured is `Balls.project_`, which reads the anchor twice and does little else, over 48 linear layers of 1024 × 1024 in single precision. The ways take turns
+Measured is `FixedRadius.project_`, which reads the anchor twice and does little else, over 48 linear layers of 1024 × 1024 in single precision. The ways take turns
 within each repeat, so that a machine that is busy with something else slows them all; a ratio is taken within its repeat, shown are the
 median and the quartiles. The file lies in the system's cache after the first repeat: where it does not fit there, count its size at the disk's bandwidth, twice a step.
 
@@ -24,7 +24,7 @@ from step_cost import OUT, machine
 from torch import nn
 
 from tpgm_fastai import __version__
-from tpgm_fastai.radii import Balls
+from tpgm_fastai.methods.fixed_radius import FixedRadius
 
 LAYERS, WIDTH = 48, 1024
 WAYS = dict(cpu=['none', 'bfloat16', 'file'], cuda=['none', 'bfloat16', 'cpu, pinned', 'cpu, ordinary', 'file'])
@@ -36,7 +36,7 @@ def network(device):
 def balls(way, device, folder):
     "A network that has moved, and its balls, none of which binds"
     net = network(device)
-    b = Balls(net, keep={'bfloat16': torch.bfloat16, 'file': Path(folder)/'anchor.safetensors'}.get(way, 'cpu' if 'cpu' in way else None))
+    b = FixedRadius(net, keep={'bfloat16': torch.bfloat16, 'file': Path(folder)/'anchor.safetensors'}.get(way, 'cpu' if 'cpu' in way else None))
     if way == 'cpu, ordinary': b.anchor.values = [v.clone() for v in b.anchor.values]
     with torch.no_grad():
         for p in net.parameters(): p += 1e-3

@@ -1,4 +1,4 @@
-"""Pack the data of `tpgm_fastai.emoji` from the pictures that were drawn for it.
+"""Pack the data of `tpgm_fastai.tasks.emoji` from the pictures that were drawn for it.
 
     python benchmarks/build_emoji.py --source emoji_domains.zip                                pack the pictures and meta.csv
     python benchmarks/build_emoji.py --source emoji_domains.zip --check                        write nothing, compare with the shipped files
@@ -21,7 +21,7 @@ from zipfile import ZipFile, ZipInfo
 import numpy as np, torch
 from safetensors.torch import load, save
 
-DATA = Path(__file__).resolve().parents[1]/'tpgm_fastai'/'data'/'emoji'
+DATA = Path(__file__).resolve().parent/'data'/'emoji'
 PACKS = {'emoji.zip': ('3d', 'noto', 'flat', 'twemoji', 'contrast'), 'share-alike/openmoji.zip': ('openmoji', 'sketch')}
 COLUMNS = ['codepoint', 'label', 'split', 'family', 'foundation', 'name']
 
@@ -70,7 +70,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--source', type=Path, required=True, help='zip of pictures and meta.csv')
     p.add_argument('--weights', type=Path, help="the foundation model's state dict (default: leave the shipped weights alone)")
-    p.add_argument('--data', type=Path, default=DATA, help='where the results go (default: inside the package)')
+    p.add_argument('--data', type=Path, default=DATA, help='where the results go (default: beside this script)')
     p.add_argument('--check', action='store_true', help='write nothing, compare with the shipped files; exit status 1 if they differ')
     args = p.parse_args()
     for path in filter(None, (args.source, args.weights)):

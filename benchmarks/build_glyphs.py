@@ -1,4 +1,4 @@
-"""Rebuild the data of `tpgm_fastai.glyphs` from the fonts' own npm packages.
+"""Rebuild the data of `tpgm_fastai.tasks.glyphs` from the fonts' own npm packages.
 
     python benchmarks/build_glyphs.py               fetch, render and pack: glyphs.npz, and the licence columns of fonts.tsv
     python benchmarks/build_glyphs.py --check       the same without writing: compare with the shipped glyphs.npz
@@ -18,8 +18,8 @@ from PIL import Image, ImageDraw, ImageFont
 from safetensors.torch import save
 from torch.nn import functional as F
 
-from tpgm_fastai.glyph_vit import glyph_vit
-from tpgm_fastai.glyphs import glyph_net, to_tensor, wild
+from tpgm_fastai.tasks.glyphs_vit import glyph_vit
+from tpgm_fastai.tasks.glyphs import glyph_net, to_tensor, wild
 
 DATA = Path(__file__).resolve().parents[1]/'tpgm_fastai'/'data'/'glyphs'
 ID = 'handwriting'                                                       # the domain that is fine-tuned on
@@ -127,7 +127,7 @@ def target_set(fonts, glyphs):
 
 def differences(new, path):
     "Sentences on how a fresh build differs from the file at `path`; empty if in nothing"
-    from tpgm_fastai.glyphs import load_glyphs
+    from tpgm_fastai.tasks.glyphs import load_glyphs
     old, out = vars(load_glyphs(path)), []
     for k, v in new.items():
         if old[k].shape != v.shape: out.append(f'{k}: {old[k].shape} shipped, {v.shape} built')

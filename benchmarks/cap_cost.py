@@ -1,4 +1,4 @@
-"""What `PolyakCap` adds to a training step. `python benchmarks/cap_cost.py`
+"""What `StepCap` adds to a training step. `python benchmarks/cap_cost.py`
 
 Plain steps and capped ones take turns in one process on one thread; medians and quartiles of the ratio, on the process clock. Writes results/cap_cost.json."""
 import json
@@ -10,12 +10,12 @@ import torch
 from fastcore.script import call_parse
 
 from step_cost import NETS, Bench, summary
-from tpgm_fastai.polyak import PolyakCap
+from tpgm_fastai.methods.step_cap import StepCap
 
 class Capped(Bench):
     def __init__(self, net):
         super().__init__(net)
-        self.cap = PolyakCap(self.model.parameters())
+        self.cap = StepCap(self.model.parameters())
 
     def capped(self):
         self.model.train()

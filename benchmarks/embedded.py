@@ -7,14 +7,13 @@ from pathlib import Path
 
 from fastcore.script import call_parse
 
-from tpgm_fastai.compare import Comparison, Plan, Results
-from tpgm_fastai.emoji import emoji_task
-from tpgm_fastai.glyphs import glyph_task
-from tpgm_fastai.report import comparison_table
+from tpgm_fastai.evaluate.results import comparison_table, Results
+from tpgm_fastai.experiments.protocol import Comparison, Plan
+from tpgm_fastai.tasks.core import find_task
 
 RESULTS = Path(__file__).parent/"results"
-BENCHMARKS = dict(glyphs=(glyph_task, (1e-3, 2e-3, 4e-3, 1e-2), dict.fromkeys(("lp_ft", "wise", "tpgm", "tpgm_authors", "tpgm_posthoc"), (2e-2, 4e-2))),
-                  emoji=(emoji_task, (1e-4, 3e-4, 1e-3, 3e-3), {})) # Task, learning rates to choose from, and beyond
+RATES = dict(glyphs=((1e-3, 2e-3, 4e-3, 1e-2), dict.fromkeys(("lp_ft", "wise", "tpgm", "tpgm_authors", "tpgm_posthoc"), (2e-2, 4e-2))),
+             emoji=((1e-4, 3e-4, 1e-3, 3e-3), {})) # Data set → learning rates to choose from, and beyond
 
 @call_parse(pos=["data"])
 def main(
@@ -27,9 +26,10 @@ def main(
 ):
     "What every method gains in distribution and keeps out of distribution"
     mode = f"{data}-train_bn" if train_bn else data
-    make_task, lrs, beyond = BENCHMARKS[data]
-    c = Comparison(Plan(make_task, Path(work)/mode, epochs, train_bn), lrs=lrs, seeds=seeds, jobs=jobs, beyond=beyond)
-    if train_bn: c.settings = c.tried = {n: [x] for n,x in Results.load(RESULTS/data).about["chosen"].items()}
+    lrs, beyond = RATES[data]
+    chosen = {n: [x] for n,x in Results.load(RESULTS/data).about["chosen"].items()} if train_bn else None
+    plan = Plan(find_task(data).make, Path(work)/mode, epochs=epochs, train_bn=train_bn)
+    c = Comparison(plan, lrs=lrs, seeds=seeds, jobs=jobs, settings=chosen, beyond=None if train_bn else beyond)
     c.train()
     print("Chosen on validation data:", c.choose(), flush=True)
     c.test(all=bool(beyond))

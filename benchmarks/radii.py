@@ -1,6 +1,6 @@
 """The picture of radii in README.md: what a network learned to change. `python benchmarks/radii.py`
 
-TPGM in its default form on the embedded glyphs, from a probed head. The radii go to results/radii.safetensors, and the picture is drawn from that file."""
+TPGM in its default form on the embedded glyphs, from a probed head. The radii go to results/radii.pt, and the picture is drawn from that file."""
 from pathlib import Path
 
 import matplotlib
@@ -9,10 +9,10 @@ import torch
 from fastai.torch_core import set_seed
 from fastcore.script import call_parse
 
-from tpgm_fastai import learner
-from tpgm_fastai.baselines import linear_probe
-from tpgm_fastai.glyphs import glyph_task
-from tpgm_fastai.interpret import RadiiInterpretation
+from tpgm_fastai.callback import tpgm_posthoc, verbs
+from tpgm_fastai.callback.probe import linear_probe
+from tpgm_fastai.tasks.glyphs import glyph_task
+from tpgm_fastai.viz.radii import RadiiInterpretation
 
 HERE = Path(__file__).resolve().parent
 
@@ -27,8 +27,8 @@ def main(
     task = glyph_task(seed=seed)
     set_seed(seed)
     learn = linear_probe(task.learner())
-    learn.fit_tpgm(epochs, lr, dl=task.radius)
-    learn.tpgm.save(file := HERE/"results"/"radii.safetensors")
+    learn.fit_tpgm(epochs, lr, dl=task.radius_dl)
+    learn.tpgm.save(file := HERE/"results"/"radii.pt")
     interp = RadiiInterpretation.from_file(file)
     interp.plot_blocks()[0].figure.savefig(HERE.parent/"nbs"/"images"/"radii.png", dpi=150)
     print(interp.top_changes(10).to_string())

@@ -9,21 +9,20 @@ matplotlib.use("agg")
 from fastcore.script import call_parse
 from matplotlib import pyplot as plt
 
-from tpgm_fastai.compare import Comparison, Plan, Results
-from tpgm_fastai.emoji import emoji_task
-from tpgm_fastai.glyph_vit import vit_task
-from tpgm_fastai.glyphs import glyph_task
-from tpgm_fastai.report import comparison_table, plot_rates
+from tpgm_fastai.evaluate.results import comparison_table, Results
+from tpgm_fastai.experiments.protocol import Comparison, Plan
+from tpgm_fastai.tasks.core import find_task
+from tpgm_fastai.viz.comparison import plot_rates
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE/"results"/"rates"
 METHODS = "lp", "lp_ft", "wise", "tpgm", "tpgm_authors", "lp_ft_capped", "tpgm_capped"
-BENCHMARKS = dict(glyphs=(glyph_task, (1e-3, 4e-3, 1e-2, 4e-2)), vit=(vit_task, (1e-3, 4e-3, 4e-2)), emoji=(emoji_task, (1e-4, 1e-3, 3e-3))) # Task and learning rates
+RATES = dict(glyphs=(1e-3, 4e-3, 1e-2, 4e-2), vit=(1e-3, 4e-3, 4e-2), emoji=(1e-4, 1e-3, 3e-3)) # Data set → learning rates
 
 def picture(results):
     "The first picture of README.md"
     axs = plt.subplots(1, 2, figsize=(8.4, 3.2), sharex=True, layout="constrained")[1]
-    plot_rates(results, ["lp_ft", "wise", "tpgm_authors", "tpgm", "lp_ft_capped", "tpgm_capped"], axs, floor=70)
+    plot_rates(results, names=["lp_ft", "wise", "tpgm_authors", "tpgm", "lp_ft_capped", "tpgm_capped"], axs=axs, floor=70)
     file = HERE.parent/"nbs"/"images"/"rates.png"
     file.parent.mkdir(exist_ok=True)
     axs[0].figure.savefig(file, dpi=150)
@@ -39,8 +38,7 @@ def main(
     only_train:bool=False, # Choose and test nothing yet
 ):
     "Accuracy in and out of distribution at every learning rate"
-    make_task, lrs = BENCHMARKS[data]
-    c = Comparison(Plan(make_task, Path(work)/data, epochs), methods.split(), lrs, seeds, jobs)
+    c = Comparison(Plan(find_task(data).make, Path(work)/data, epochs=epochs), names=methods.split(), lrs=RATES[data], seeds=seeds, jobs=jobs)
     c.train()
     if only_train: return
     c.test(all=True)

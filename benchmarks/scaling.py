@@ -7,15 +7,15 @@
 Timed are the passes of step_cost.py, over a stack of weights that belongs to no network and has its gradients already:
 
 - foreach_add  one `torch._foreach_add_` of the gradients to the weights, the least that an optimizer does
-- project      `Balls.project_`: norms of the displacements, projection
-- tpgm         what `Radii.step_` does beside forward and backward
+- project      `FixedRadius.project_`: norms of the displacements, projection
+- tpgm         what `TPGM.step_` does beside forward and backward
 - ftp, spd     `FTP.step_` and `SPD.step_`
 
 Three sweeps:
 
 - parameters   48 square matrices that grow; float32 up to 2e8 parameters, bfloat16 above
 - layers       more and more small layers, each a 32 × 32 weight and a bias of 32, which are two tensors
-- batch size   `Radii.update` on ResNet-18 at 64 px, beside a plain step (forward, backward, AdamW) on a batch of 64
+- batch size   `TPGM.update` on ResNet-18 at 64 px, beside a plain step (forward, backward, AdamW) on a batch of 64
 
 What is compared alternates within each repeat, in turning order. The passes share one anchor, and FTP and SPD one last displacement, so that
 all fit in memory. A sweep's large points have fewer repeats, at least two. A point that does not fit in memory is left out, and the file says why.
@@ -41,12 +41,13 @@ from torch.nn import functional as F
 from torchvision import models
 
 from tpgm_fastai import __version__
-from tpgm_fastai.ftp import FTP
-from tpgm_fastai.radii import Balls, Radii
-from tpgm_fastai.spd import SPD
+from tpgm_fastai.methods.ftp import FTP
+from tpgm_fastai.methods.fixed_radius import FixedRadius
+from tpgm_fastai.methods.tpgm import TPGM
+from tpgm_fastai.methods.spd import SPD
 
 OUT = Path(__file__).resolve().parent/'results'/'scaling.json'
-METHODS = dict(project=partial(Balls, radius=.1), tpgm=Radii, ftp=FTP, spd=SPD)
+METHODS = dict(project=partial(FixedRadius, radius=.1), tpgm=TPGM, ftp=FTP, spd=SPD)
 KINDS = ['foreach_add', *METHODS]
 LAYERS, FLOAT32_UP_TO, PLAIN_BATCH = 48, 2e8, 64
 FULL = dict(layers=[10, 30, 100, 300, 1000, 3000, 10000], batches=[1, 2, 4, 8, 16, 32, 64, 128], memory=[3e7, 1e8, 3e8], budget=10)
@@ -142,7 +143,7 @@ def batch_sizes(device, repeats, sizes):
     "Time of a radius update at every batch size, and as a multiple of a plain step"
     torch.manual_seed(0)
     n, model = max(*sizes, PLAIN_BATCH), models.resnet18(weights=None).to(device)
-    x, y, opt, radii = torch.randn(n, 3, 64, 64, device=device), torch.randint(1000, (n,), device=device), torch.optim.AdamW(model.parameters(), lr=1e-4), Radii(model, exclude='fc')
+    x, y, opt, radii = torch.randn(n, 3, 64, 64, device=device), torch.randint(1000, (n,), device=device), torch.optim.AdamW(model.parameters(), lr=1e-4), TPGM(model, exclude='fc')
     def loss(model, n): return F.cross_entropy(model(x[:n]), y[:n])
     def plain():
         model.train()

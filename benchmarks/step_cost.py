@@ -8,15 +8,15 @@
 First the pass alone, over ResNet-50's weights and with forward and backward left out, as multiples of one `torch._foreach_add_` of one set of
 weights to another:
 
-- project    `Balls.project_`: norms of the displacements, projection
-- tpgm       what `Radii.step_` does beside forward and backward: norms, projected weights, inner products with the gradients, Adam, projection
+- project    `FixedRadius.project_`: norms of the displacements, projection
+- tpgm       what `TPGM.step_` does beside forward and backward: norms, projected weights, inner products with the gradients, Adam, projection
 - ftp, spd   `FTP.step_` and `SPD.step_`
 
 Then whole steps, on networks with random weights:
 
 - plain         zero_grad, forward, cross-entropy, backward, optimizer
 - floor         plain, and a bare forward and backward over the radius batch: every step of TPGM needs these
-- tpgm          plain, and `Radii.step_` on a radius batch of the same size (MARS norm, head excluded)
+- tpgm          plain, and `TPGM.step_` on a radius batch of the same size (MARS norm, head excluded)
 - ftp, spd      plain, and `FTP.step_` or `SPD.step_`
 - deep copy     plain, and TPGM as its paper describes it: copy the network, project each layer of the copy with autograd, differentiate the
                 loss with respect to one radius a layer, Adam, project each layer of the network
@@ -47,10 +47,12 @@ from torch.nn import functional as F
 from torchvision import models
 
 from tpgm_fastai import __version__
-from tpgm_fastai.ftp import FTP
-from tpgm_fastai.projection import eps
-from tpgm_fastai.radii import Balls, Radii, adam_
-from tpgm_fastai.spd import SPD
+from tpgm_fastai.methods.ftp import FTP
+from tpgm_fastai.core.norms import eps
+from tpgm_fastai.methods.fixed_radius import FixedRadius
+from tpgm_fastai.methods.tpgm import TPGM
+from tpgm_fastai.core.adam import adam_
+from tpgm_fastai.methods.spd import SPD
 
 OUT = Path(__file__).resolve().parent/'results'
 
@@ -83,7 +85,7 @@ NETS = dict(
 
 STEPS = ['plain', 'floor', 'tpgm', 'ftp', 'spd', 'deep copy', 'ftp by layer']
 WEIGHED = ['plain', 'floor', 'tpgm', 'ftp', 'deep copy'] # Those whose memory is measured
-METHODS = {'tpgm': Radii, 'ftp': FTP, 'spd': SPD, 'deep copy': DeepCopyTPGM, 'ftp by layer': FTPByLayer}
+METHODS = {'tpgm': TPGM, 'ftp': FTP, 'spd': SPD, 'deep copy': DeepCopyTPGM, 'ftp by layer': FTPByLayer}
 
 class Bench:
     "A network, its optimizer and two batches; every step of `STEPS` as a function, made once and called many times"
@@ -145,15 +147,13 @@ def difference(one, two):
 
 @torch.no_grad()
 def tpgm_pass(radii, grads):
-    "`Radii.step_` without forward and backward: the gradients are there already"
-    rows, a = radii.rows, radii.anchor
-    flat = radii._measure()
-    radii._start(flat)
-    radii._blend(radii._ratios(flat), [torch.empty_like(w) for w in a.weights])
-    r = radii.state['radius']
-    grad = rows.reduce(torch.where(rows.spread(r) < flat + eps, rows.dots(grads, a.weights, a.values)/(flat + eps), 0), 'sum')
+    "`TPGM.step_` without forward and backward: the gradients are there already"
+    a, d, measured, r = radii.anchor, radii.displacement, radii.measure(), radii.state['radius']
+    radii._start(measured)
+    d.blend(radii.ratios(measured), [torch.empty_like(w) for w in a.weights])
+    grad = radii._radius_grad(d.rows.dots(grads, a.weights, a.values), measured.rows)
     adam_(r, grad, radii.state, radii.lr, where=r.isfinite() & grad.isfinite())
-    radii._blend(radii._ratios(flat))
+    d.blend(radii.ratios(measured))
 
 READS_AND_WRITES = dict(add=3, project=5, tpgm=11, ftp=8, spd=8) # Of a set of weights; with none that the caches would save
 
@@ -163,7 +163,7 @@ class Pass:
         torch.manual_seed(0)
         model = net['make']().to(device)
         self.params = [p for n,p in model.named_parameters() if not n.startswith(net['exclude'])]
-        self.methods = {k: make(model, exclude=net['exclude']) for k,make in dict(project=Balls, tpgm=Radii, ftp=FTP, spd=SPD).items()}
+        self.methods = {k: make(model, exclude=net['exclude']) for k,make in dict(project=FixedRadius, tpgm=TPGM, ftp=FTP, spd=SPD).items()}
         self.methods['project'].state['radius'].fill_(.1)
         for p in self.params: p.grad = 1e-3*torch.randn_like(p)
 

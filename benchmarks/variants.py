@@ -1,4 +1,4 @@
-"""What was tried on the way to `PolyakCallback`: radii and steps in other units, on other data, learned otherwise. `python benchmarks/variants.py glyphs`
+"""What was tried on the way to `StepCapCallback`: radii and steps in other units, on other data, learned otherwise. `python benchmarks/variants.py glyphs`
 
 Every variant is a class of a few lines below, with one setting for all learning rates, and starts from the probed head. Nothing here looks at test data: accuracy in distribution is that on
 validation data, and out of distribution on *development* data, glyphs of fonts (or emoji) that no table of results is made from. Runs go to results/variants.csv; those that are there are not made again."""
@@ -12,20 +12,24 @@ import numpy as np, torch
 from fastai.callback.core import Callback
 from fastcore.script import call_parse
 from fastprogress.fastprogress import progress_bar
+from rated import RatedTPGMCallback
 
-from tpgm_fastai.anchor import Anchor
-from tpgm_fastai.base import new_layers
-from tpgm_fastai.callback import Batches, TPGMCallback, authors, batch_loss
-from tpgm_fastai.domains import domain_accuracy
-from tpgm_fastai.emoji import STYLES, EmojiLoader, emoji_task, load_emoji, split_emoji, to_images
-from tpgm_fastai.glyph_vit import vit_task
-from tpgm_fastai.glyphs import DOMAINS, ID, GlyphLoader, GlyphSet, glyph_set, glyph_task, load_glyphs
-from tpgm_fastai.polyak import PolyakCallback
-from tpgm_fastai.projection import eps, ratio
-from tpgm_fastai.radii import _radius_pass, adam_
-from tpgm_fastai.rates import RatedTPGMCallback
-from tpgm_fastai.rows import Rows
-from tpgm_fastai.runs import Run
+from tpgm_fastai.callback.core import new_layers
+from tpgm_fastai.callback.radius_data import Batches, batch_loss
+from tpgm_fastai.callback.tpgm import TPGMCallback, tpgm_published
+from tpgm_fastai.evaluate.domains import evaluate_domains
+from tpgm_fastai.evaluate.metrics import accuracies
+from tpgm_fastai.tasks.arrays import ArrayLoader, ArraySet
+from tpgm_fastai.tasks.core import find_task
+from tpgm_fastai.tasks.emoji import STYLES, load_emoji, split_emoji, to_images
+from tpgm_fastai.tasks.glyphs import DOMAINS, ID, GlyphLoader, glyph_set, load_glyphs
+from tpgm_fastai.callback.step_cap import StepCapCallback
+from tpgm_fastai.core.norms import eps
+from tpgm_fastai.core.projection import ratio
+from tpgm_fastai.core.adam import adam_
+from tpgm_fastai.core.displacement import Displacement
+from tpgm_fastai.core.radius_pass import radius_pass
+from tpgm_fastai.experiments.run import Run
 
 FILE = Path(__file__).parent/"results"/"variants.csv"
 
@@ -38,8 +42,9 @@ class Relative(Callback):
 
     def before_fit(self):
         head = () if self.head else tuple(new_layers(self.learn))
-        self.A = Anchor(self.learn.model, None, head)
-        self.R, self.batches, self.t, self.top, self.T = Rows(self.A.weights), Batches(lambda: self.dl), 0, 0., self.learn.n_epoch*len(self.learn.dls.train)
+        self.D = Displacement(self.learn.model, exclude=head)
+        self.A, self.R = self.D.anchor, self.D.rows
+        self.batches, self.t, self.top, self.T = Batches(lambda: self.dl), 0, 0., self.learn.n_epoch*len(self.learn.dls.train)
         rows = self.R.norms(self.A.weights, [torch.zeros_like(w) for w in self.A.weights])
         entries = torch.tensor([w[0].numel() if w.ndim > 1 else w.numel() for w in self.A.weights])
         self.scale = torch.maximum(self.R.reduce(rows, "sum")/self.R.lengths, 1e-3*entries)
@@ -50,10 +55,9 @@ class Relative(Callback):
     def begin(self): self.adam = {k: torch.zeros_like(self.log) for k in ("exp_avg", "exp_avg_sq", "step")}
     def radius(self): return self.R.spread(self.log.exp()*self.scale)            # one a row
     def weight(self, radius, flat): return (radius < flat + eps).float()         # how much a row has to say
-    def one_pass(self, new): return _radius_pass(lambda m: batch_loss(self.learn, m, next(self.batches), self.learn.loss_func), self.A, self.R, new)[:2]
     def found(self, new):
-        loss, (dots,) = self.one_pass(new)
-        return loss, dots
+        found = radius_pass(lambda m: batch_loss(self.learn, m, next(self.batches), self.learn.loss_func), self.D, new)
+        return found.loss, found.dots
     def to_learned(self, grad): return self.R.reduce(grad, "sum")
     def rate(self): return self.lr
 
@@ -128,7 +132,7 @@ class Folds(Relative):
         super().before_fit()
         dl = self.learn.dls.train
         order = torch.randperm(len(dl.dataset), generator=torch.Generator().manual_seed(3))
-        part = lambda keep: dl.new(dataset=GlyphSet(*dl.dataset[order[keep]], dl.dataset.vocab))
+        part = lambda keep: dl.new(dataset=ArraySet(*dl.dataset[order[keep]], dl.dataset.vocab))
         fold = torch.arange(len(order)) % 5
         self.folds = [(part(fold != k), Batches(partial(part, fold == k))) for k in range(5)]
     def before_epoch(self): self.learn.dls.loaders[0], self.batches = self.folds[self.learn.epoch % 5]
@@ -147,7 +151,7 @@ VARIANTS = { # Name → callbacks, made with the radius data; None: the head is 
     "linear probe": None,
     "LP-FT": lambda dl: [],
     "TPGM, once per epoch": lambda dl: [TPGMCallback(dl)],
-    "TPGM, authors' form": lambda dl: [TPGMCallback(dl, **authors)],
+    "TPGM, authors' form": lambda dl: [TPGMCallback(dl, **tpgm_published)],
     "relative radius 0.1, fixed": lambda dl: [Relative(dl, every=0)],
     "relative radius 0.1, learned": lambda dl: [Relative(dl)],
     **{f"relative radius, {n}": partial(lambda c, dl: [c(dl)], c) for n,c in {"one a row": PerRow, "one a block": PerBlock, "soft threshold": Soft, "momentum corrected": Momentum,
@@ -158,10 +162,10 @@ VARIANTS = { # Name → callbacks, made with the radius data; None: the head is 
     "steps within 0.03 × 2": lambda dl: [Path(dl, rho=.03)],
     "steps within 0.1 × 2, lengthened as well": lambda dl: [Path(dl, normalised=True)],
     "rates learned": lambda dl: [RatedTPGMCallback(dl)],
-    "rates learned, steps capped": lambda dl: [RatedTPGMCallback(dl), PolyakCallback(.5)],
-    **{f"steps capped at {c:g} of the loss": partial(lambda c, dl: [PolyakCallback(c)], c) for c in (.2, .5, 1.)},
-    **{f"TPGM once per epoch, steps capped at {c:g}": partial(lambda c, dl: [TPGMCallback(dl), PolyakCallback(c)], c) for c in (.5, 1.)},
-    "TPGM, authors' form, steps capped at 0.5": lambda dl: [TPGMCallback(dl, **authors), PolyakCallback(.5)],
+    "rates learned, steps capped": lambda dl: [RatedTPGMCallback(dl), StepCapCallback(.5)],
+    **{f"steps capped at {c:g} of the loss": partial(lambda c, dl: [StepCapCallback(c)], c) for c in (.2, .5, 1.)},
+    **{f"TPGM once per epoch, steps capped at {c:g}": partial(lambda c, dl: [TPGMCallback(dl), StepCapCallback(c)], c) for c in (.5, 1.)},
+    "TPGM, authors' form, steps capped at 0.5": lambda dl: [TPGMCallback(dl, **tpgm_published), StepCapCallback(.5)],
 }
 
 # ---- development data and runs
@@ -173,16 +177,15 @@ def dev_glyphs(seed):
 def dev_emoji(seed):
     e = load_emoji()
     ix = [i for k in ("valid", "radius") for i in split_emoji(e.rows, seed)[k]]
-    return {s: EmojiLoader(GlyphSet(to_images(e.pixels[s][ix]), torch.from_numpy(e.label[ix]), e.vocab), bs=len(ix), device="cpu") for s in STYLES if s != "noto"}
+    return {s: ArrayLoader(ArraySet(to_images(e.pixels[s][ix]), torch.from_numpy(e.label[ix]), e.vocab), bs=len(ix), device="cpu") for s in STYLES if s != "noto"}
 
-BENCHMARKS = dict(glyphs=(glyph_task, dev_glyphs), vit=(vit_task, dev_glyphs), emoji=(emoji_task, dev_emoji))
+BENCHMARKS = dict(glyphs=dev_glyphs, vit=dev_glyphs, emoji=dev_emoji)
 
 def one(data, seed, name, lr):
     torch.set_num_threads(1)
-    make_task, dev = BENCHMARKS[data]
-    run = Run(make_task(seed=seed), seed=seed, folder=f"runs/variants/{data}", quiet=True)
-    learn = run.fit(lr, VARIANTS[name](run.task.radius)) if VARIANTS[name] else run.learner(run.start)
-    found = domain_accuracy(learn, {"valid": learn.dls.valid, **dev(seed)})
+    run = Run(find_task(data).make(seed=seed), seed=seed, folder=f"runs/variants/{data}", quiet=True)
+    learn = run.fit(lr, VARIANTS[name](run.task.radius_dl)) if VARIANTS[name] else run.learner(run.start)
+    found = accuracies(evaluate_domains(learn, {"valid": learn.dls.valid, **BENCHMARKS[data](seed)}))
     sound = all(p.isfinite().all() for p in learn.model.parameters())
     return dict(benchmark=data, variant=name, lr=lr, seed=seed, valid=round(found["id"], 4), ood=round(found["ood_mean"], 4), diverged=not sound)
 

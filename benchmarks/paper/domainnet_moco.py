@@ -3,13 +3,13 @@
 ROOT holds DomainNet's image lists and folders (https://ai.bu.edu/M3SDA/), the weights are the checkpoint that MoCo v3 published
 (https://github.com/facebookresearch/moco-v3). FT and TPGM run as published; WiSE-FT, which the table does not have, starts from a probed head."""
 from functools import partial
+from pathlib import Path
 
-from common import checked_domainnet, report, sentences, weights_from
+from common import check_folder, published_domainnet, report, sentences, weights_from
 from fastcore.script import call_parse
 
-from tpgm_fastai.runs import Run
-from tpgm_fastai.domains import image_learner
-from tpgm_fastai.recipes import domainnet_models, domainnet_rn50_moco as recipe, probed_run
+from tpgm_fastai.experiments.paper import domainnet_rn50_moco as recipe, probed_methods, recipe_job
+from tpgm_fastai.models.vision import image_learner
 
 @call_parse
 def main(
@@ -22,11 +22,14 @@ def main(
     percent:float=100, # Of the training and validation images
     seed:int=0, # Of everything random
     workers:int=None, # Processes that read images
-    out:str="domainnet_moco.json", # Where the results go
+    out:str="runs/domainnet_moco", # Folder for everything; what was stopped goes on from there
 ):
     "FT and TPGM with MoCo v3's ResNet-50 on DomainNet, WiSE-FT beside them, published beside measured"
+    kwargs = dict(epochs=epochs, seed=seed, quiet=False)
     with sentences("domainnet_moco"):
-        task = checked_domainnet(root, learner=partial(image_learner, arch=arch, weights=weights_from(weights)), percent=percent, bs=bs, size=size, seed=seed, num_workers=workers)
-        wise = probed_run(task, epochs, seed)
-    models = domainnet_models(Run(task, epochs, seed), recipe, wise)
-    return report(models, task, "domainnet_moco", out, weights=weights, arch=arch, epochs=epochs, bs=bs, size=size, percent=percent, seed=seed)
+        check_folder(root)
+        make = partial(published_domainnet, root, learner=partial(image_learner, arch=arch, weights=weights_from(weights)),
+                       percent=percent, bs=bs, size=size, num_workers=workers)
+        jobs = [recipe_job(recipe, make, Path(out)/"tuned", ["ft", "tpgm"], **kwargs),
+                recipe_job(recipe, make, Path(out)/"wise", ["wise_5"], methods=probed_methods, **kwargs)]
+    return report("domainnet_moco", out, *(job.run() for job in jobs))

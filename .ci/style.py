@@ -1,0 +1,36 @@
+"""Check the shape of code cells: `python .ci/style.py [NOTEBOOK...]`.
+
+A line that readers see has at most 88 columns, any other 120, and a cell 25 lines; lines that begin with `#|` are not
+counted."""
+import sys
+from pathlib import Path
+from nbdev.config import get_config
+from nbdev.doclinks import nbglob
+from nbdev.process import NBProcessor
+
+SHOWN, HIDDEN, LINES = 88, 120, 25
+UNSEEN = {"export", "exporti", "hide", "hide_input"}
+ROOT = get_config().config_path
+
+def unseen(cell):
+    d = cell.directives_
+    return UNSEEN & d.keys() or "false" in (d.get("echo"), d.get("include"))
+
+def faults(path):
+    "What is wrong with each cell of the notebook at `path`: its place, and a sentence"
+    for c in NBProcessor(path, rm_directives=False, process=True).nb.cells:
+        if c.cell_type != "code": continue
+        lines = [(i, l) for i, l in enumerate(c.source.strip("\n").splitlines(), 1) if not l.lstrip().startswith("#|")]
+        most = HIDDEN if unseen(c) else SHOWN
+        for i, l in lines:
+            if len(l) > most: yield f"cell {c.idx_}, {c.id}, line {i}", f"{len(l)} columns, {most} allowed"
+        if len(lines) > LINES: yield f"cell {c.idx_}, {c.id}", f"{len(lines)} lines, {LINES} allowed"
+
+def main(args):
+    paths = [Path(a).resolve() for a in args] or nbglob(get_config().nbs_path, as_path=True).sorted()
+    bad = {str(p.relative_to(ROOT)): fs for p in paths if (fs := list(faults(p)))}
+    for p, fs in bad.items(): print(f"{p}: {len(fs)}", *(f"    {where}: {what}" for where, what in fs), sep="\n")
+    print(f"{sum(map(len, bad.values()))} faults of style in {len(bad)} of {len(paths)} notebooks")
+    return bool(bad)
+
+if __name__ == "__main__": sys.exit(main(sys.argv[1:]))
