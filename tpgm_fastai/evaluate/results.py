@@ -117,7 +117,7 @@ def summary(
     results:Results, # Of `compare`
     versus:str=None, # The method that others are compared with; None for `results.base`
     metric:str="accuracy", # A column of `results.tested`
-)->pd.DataFrame: # One row a method; for `id` and `ood`: `_mean`, `_sd`, `_diff`, `_diff_sd`, `_p`
+)->pd.DataFrame: # One row a method; `id_…` and `ood_…`: mean, sd, diff, diff_sd, p
     "Mean, spread and paired differences of the chosen settings (`ValueError` where `versus` is not there)"
     by, versus = by_seed(results, metric), versus or results.base
     if versus not in by.index:
@@ -175,7 +175,7 @@ def _best_settings(trained):
 # %% ../../nbs/api/evaluate/results.ipynb #34e31de0
 def rates_table(
     results:Results, # Of `compare(…, test_all=True)`
-)->pd.DataFrame: # One row a method and learning rate; for `id` and `ood`, 0 to 1: `_mean`, `_sd`, `_spread`
+)->pd.DataFrame: # One row a method and learning rate; `id_…` and `ood_…`, 0 to 1: mean, sd, spread
     "Accuracy at every learning rate (`ValueError` where settings are untested)"
     best, base = _best_settings(results.trained), by_seed(results)
     tested = _sides(results.tested.dropna(subset="lr"), ["method", "lr", "setting", "seed"])
