@@ -153,9 +153,9 @@ def _check_same_run(saved, here):
     if saved["classes"] and here["classes"]:
         _check_alike(saved["classes"], here["classes"], "other classes, or numbered them otherwise")
     if saved["order"] != here["order"]:
-        raise ValueError("The run that was interrupted had other training items, or in another order, so that it would "
-                         "go on with some that it was validated with: split them with a seed and sort their files, or "
-                         "choose another folder.")
+        raise ValueError("The run that was interrupted had other training items, or in another order: give the split a "
+                         "seed, since it would train on what it was validated with, and sort the files; or choose "
+                         "another folder.")
 
 # %% ../../nbs/api/callback/checkpoint.ipynb #5c7e01a3
 def _check_callbacks(saved, here, nodes):
@@ -320,12 +320,14 @@ def after_batch(self:CheckpointCallback):
     self.at.steps += 1
     if self.every_batches and self.at.steps % self.every_batches == 0: self._save(self.learn.iter + 1)
 
-# %% ../../nbs/api/callback/checkpoint.ipynb #616fbb66
+# %% ../../nbs/api/callback/checkpoint.ipynb #616fbb65
 def _holder(where, i, nodes):
     "The object in whose lists something is"
     while (i := where[i].owner) and nodes[i].kind in ("list", "tuple", "dict", "set"): pass
     return i
 
+
+# %% ../../nbs/api/callback/checkpoint.ipynb #616fbb66
 @patch
 def _lost(self:CheckpointCallback, walk, known):
     "Names of what cannot be kept"
@@ -342,6 +344,7 @@ def _lost(self:CheckpointCallback, walk, known):
         if whose is not self.learn: passed = passed or package(whose) in _tested and package(x) in _tested
         if not passed and lost(n, x): yield where[i].name
 
+# %% ../../nbs/api/callback/checkpoint.ipynb #616fbb67
 @patch
 def _tell(self:CheckpointCallback, walk, known):
     "Warn of it, once"
@@ -393,8 +396,8 @@ def _open(self:CheckpointCallback):
         raise ValueError("CheckpointCallback keeps the random numbers of one process: it does not work in distributed "
                          "training yet.")
     if self.folder == self.copy_of:
-        raise ValueError(f"This CheckpointCallback is a copy, and {self.folder} belongs to the learner that was copied: "
-                         "remove it with `learn.remove_cb(learn.checkpoint)`, or add one with another folder.")
+        raise ValueError(f"This CheckpointCallback is a copy, and {self.folder} belongs to the learner that was "
+                         "copied: remove it with `learn.remove_cb(learn.checkpoint)`; a new one needs its own folder.")
     try: self.folder.mkdir(parents=True, exist_ok=True)
     except OSError as e: raise type(e)(f"Checkpoints cannot be kept in {self.folder} ({e.strerror}).") from e
     if self.files and not self.resume:
