@@ -13,7 +13,7 @@ import json
 import shutil
 import warnings
 from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import contextmanager, ExitStack, suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -195,7 +195,8 @@ class CheckpointCallback(Callback):
     "Keep checkpoints, from which a run that was killed goes on to the bit"
     order, run_valid = 100, False
     at = pending = newest = known = large = copy_of = None
-    _stateattrs = ("at", "pending", "newest", "known", "large", "data", "begins", "ends")
+    fitting = False
+    _stateattrs = ("fitting", "at", "pending", "newest", "known", "large", "data", "begins", "ends")
     def __init__(self,
         folder, # Where they are kept; a folder for each run
         *,
@@ -243,11 +244,22 @@ def files(self:CheckpointCallback)->list:
 
 # %% ../../nbs/api/callback/checkpoint.ipynb #7bde4270
 @patch
+@contextmanager
+def _alone(self:CheckpointCallback):
+    if self.fitting:
+        raise ValueError("This fit was called within another, which a CheckpointCallback cannot keep: call it when the "
+                         "other is over, or remove the callback before.")
+    self.fitting = True
+    try: yield
+    finally: self.fitting = False
+
+@patch
 def _with_events(self:CheckpointCallback, f, event_type, ex, final=noop):
     "`Learner._with_events`, and what is over is passed by"
     def go(f): type(self.learn)._with_events(self.learn, f, event_type, ex, final)
     if hasattr(self.learn, "lr_finder"): go(f)                                # only trying
-    elif event_type == "fit": self._fit(partial(go, f), final)
+    elif event_type == "fit":
+        with self._alone(): self._fit(partial(go, f), final)
     elif event_type == "train": go(self._train)
     elif event_type != "epoch" or not self.pending or self.learn.epoch >= self.pending["at"].epoch: go(f)
 

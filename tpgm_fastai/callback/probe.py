@@ -59,6 +59,7 @@ def features(
     try:
         model.eval()
         for *x,y in dl:
+            if not x: raise ValueError("The batches have inputs only: a probe needs labels.")
             seen.clear()
             model(*to_device(x, layer.weight.device))
             y = y.cpu().as_subclass(torch.Tensor)
