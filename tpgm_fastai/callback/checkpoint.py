@@ -111,7 +111,6 @@ def _of_data(dls):
     classes = {f"class {i}": c for i,c in enumerate(class_names(dls) or ())}
     return dict(classes=classes, order=crc32("\n".join(map(str, order)).encode()))
 
-
 # %% ../../nbs/api/callback/checkpoint.ipynb #5c7e01a1
 def _opt_kind(opt):
     "What tells one optimizer from another: how many parameters each group has, and its steps"
@@ -235,7 +234,6 @@ def __deepcopy__(self:CheckpointCallback, memo):
     new.copy_of = self.folder
     return new
 
-
 # %% ../../nbs/api/callback/checkpoint.ipynb #9ffc509e
 @patch(as_prop=True)
 def files(self:CheckpointCallback)->list:
@@ -337,7 +335,6 @@ def _holder(where, i, nodes):
     "The object in whose lists something is"
     while (i := where[i].owner) and nodes[i].kind in ("list", "tuple", "dict", "set"): pass
     return i
-
 
 # %% ../../nbs/api/callback/checkpoint.ipynb #616fbb66
 @patch

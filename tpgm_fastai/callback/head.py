@@ -119,7 +119,6 @@ def check_follows(
     raise ValueError("What follows the head (an activation, a scale, another order) makes other scores of its outputs, "
                      "so that a head fitted to the classes is no good there: end the model with the head.")
 
-
 # %% ../../nbs/api/callback/head.ipynb #60b7f5cf
 def head_weights(
     learn, # A `Learner`

@@ -165,7 +165,6 @@ def _texts(dl):
     items = getattr(dl, "__dict__", {}).get("items")
     return items if isinstance(items, ReindexCollection) and hasattr(dl, "make_chunks") else None
 
-
 # %% ../../nbs/api/callback/radius_data.ipynb #a7c01e55
 def loader_state(
     dl, # A loader: fastai's, PyTorch's, or any collection of batches
