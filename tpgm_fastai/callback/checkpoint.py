@@ -13,10 +13,13 @@ import json
 import shutil
 import warnings
 from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import contextmanager, ExitStack, suppress
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
+from numbers import Number
 from pathlib import Path, PurePath
+from zlib import crc32
 
 from fastai.callback.core import Callback
 from fastai.torch_core import num_distrib
@@ -27,7 +30,7 @@ import torch
 from .core import AnchorCallback
 from .radius_data import loader_state, set_loader_state
 from .state import atoms, elsewhere, is_value, nodes_of, package, parts, places, PutBack, Walk
-from ..core.checks import positive, shortened
+from ..core.checks import class_names, positive, shortened
 from ..core.io import load_tree, save_tree
 from ..core.parameters import unwrap
 
@@ -86,6 +89,28 @@ def _values(walk):
             out[f"{name}.{k}".lstrip(".")] = ("path", of.extra) if of.cls == "PurePath" else (owners[i], _shown(v, of))
     return out
 
+# %% ../../nbs/api/callback/checkpoint.ipynb #5c7e01a6
+def _named(x):
+    "An item's name: of its file, wherever that lies, or what it is; None for what has none"
+    x = x[0] if isinstance(x, tuple) and x else x                             # of torchvision's: a file, and its class
+    return str(x).replace("\\", "/").rpartition("/")[2] if isinstance(x, (str, PurePath, Number)) else None
+
+def _order(data):
+    "Names of a dataset's items in their order; empty where they are not known"
+    own = getattr(data, "__dict__", {})
+    if (idxs := own.get("idxs", own.get("indices"))) is not None and "dataset" in own:
+        names = _order(data.dataset)
+        return [names[int(i)] for i in idxs] if names else [*map(_named, idxs)]
+    items = getattr(data, "items", getattr(data, "samples", None))
+    items = list(items.index) if hasattr(items, "iloc") else items
+    return [*map(_named, items)] if isinstance(items, (list, tuple, L, range)) else []
+
+def _of_data(dls):
+    "What tells data from others: classes, and a checksum of the training items in their order"
+    order = _order(getattr(dls.train, "dataset", None))
+    classes = {f"class {i}": c for i,c in enumerate(class_names(dls) or ())}
+    return dict(classes=classes, order=crc32("\n".join(map(str, order)).encode()))
+
 # %% ../../nbs/api/callback/checkpoint.ipynb #5c7e01a1
 def _opt_kind(opt):
     "What tells one optimizer from another: how many parameters each group has, and its steps"
@@ -104,8 +129,9 @@ def _begins(learn, walk):
     state = unwrap(learn.model).state_dict()
     shapes = {n: [str(v.dtype), *v.shape] for n,v in state.items() if torch.is_tensor(v)}
     hypers = {f"opt.{k} of group {i}": ("fastai", v) for i,h in enumerate(learn.opt.hypers) for k,v in h.items()}
+    hypers |= {f"learner.{k}": ("fastai", getattr(learn, k, None)) for k in ("train_bn", "wd_bn_bias")}
     out = dict(model=shapes, optimizer=_opt_kind(learn.opt), call=_call(learn), values=_values(walk) | hypers,
-               callbacks={n: type(c).__module__ for n,c in _callbacks(learn).items()})
+               callbacks={n: type(c).__module__ for n,c in _callbacks(learn).items()}, **_of_data(learn.dls))
     return json.loads(json.dumps(out))
 
 # %% ../../nbs/api/callback/checkpoint.ipynb #5c7e01a2
@@ -123,6 +149,12 @@ def _check_same_run(saved, here):
         then, now = (", ".join(f"{c.get(k)} {k}" for k in names) for c in (saved["call"], here["call"]))
         raise ValueError(f"The run that was interrupted had {then}, and this one has {now}: make the same call, or "
                          "choose another folder.")
+    if saved["classes"] and here["classes"]:
+        _check_alike(saved["classes"], here["classes"], "other classes, or numbered them otherwise")
+    if saved["order"] != here["order"]:
+        raise ValueError("The run that was interrupted had other training items, or in another order: give the split a "
+                         "seed, since it would train on what it was validated with, and sort the files; or choose "
+                         "another folder.")
 
 # %% ../../nbs/api/callback/checkpoint.ipynb #5c7e01a3
 def _check_callbacks(saved, here, nodes):
@@ -161,8 +193,9 @@ class Position:
 class CheckpointCallback(Callback):
     "Keep checkpoints, from which a run that was killed goes on to the bit"
     order, run_valid = 100, False
-    at = pending = newest = known = large = None
-    _stateattrs = ("at", "pending", "newest", "known", "large", "data", "begins", "ends")
+    at = pending = newest = known = large = copy_of = None
+    fitting = False
+    _stateattrs = ("fitting", "at", "pending", "newest", "known", "large", "data", "begins", "ends")
     def __init__(self,
         folder, # Where they are kept; a folder for each run
         *,
@@ -192,6 +225,15 @@ def _step_in(self:CheckpointCallback, learn):
         learn._with_events = self._with_events
     self.__dict__["_learn"] = learn
 
+# %% ../../nbs/api/callback/checkpoint.ipynb #5c7e01a7
+@patch
+def __deepcopy__(self:CheckpointCallback, memo):
+    "A copy, which has not begun, and may not write where this one does"
+    new = memo[id(self)] = type(self).__new__(type(self))
+    new.__setstate__(deepcopy(self.__getstate__(), memo))
+    new.copy_of = self.folder
+    return new
+
 # %% ../../nbs/api/callback/checkpoint.ipynb #9ffc509e
 @patch(as_prop=True)
 def files(self:CheckpointCallback)->list:
@@ -200,11 +242,22 @@ def files(self:CheckpointCallback)->list:
 
 # %% ../../nbs/api/callback/checkpoint.ipynb #7bde4270
 @patch
+@contextmanager
+def _alone(self:CheckpointCallback):
+    if self.fitting:
+        raise ValueError("This fit was called within another, which a CheckpointCallback cannot keep: call it when the "
+                         "other is over, or remove the callback before.")
+    self.fitting = True
+    try: yield
+    finally: self.fitting = False
+
+@patch
 def _with_events(self:CheckpointCallback, f, event_type, ex, final=noop):
     "`Learner._with_events`, and what is over is passed by"
     def go(f): type(self.learn)._with_events(self.learn, f, event_type, ex, final)
     if hasattr(self.learn, "lr_finder"): go(f)                                # only trying
-    elif event_type == "fit": self._fit(partial(go, f), final)
+    elif event_type == "fit":
+        with self._alone(): self._fit(partial(go, f), final)
     elif event_type == "train": go(self._train)
     elif event_type != "epoch" or not self.pending or self.learn.epoch >= self.pending["at"].epoch: go(f)
 
@@ -277,6 +330,12 @@ def after_batch(self:CheckpointCallback):
     self.at.steps += 1
     if self.every_batches and self.at.steps % self.every_batches == 0: self._save(self.learn.iter + 1)
 
+# %% ../../nbs/api/callback/checkpoint.ipynb #616fbb65
+def _holder(where, i, nodes):
+    "The object in whose lists something is"
+    while (i := where[i].owner) and nodes[i].kind in ("list", "tuple", "dict", "set"): pass
+    return i
+
 # %% ../../nbs/api/callback/checkpoint.ipynb #616fbb66
 @patch
 def _lost(self:CheckpointCallback, walk, known):
@@ -288,11 +347,13 @@ def _lost(self:CheckpointCallback, walk, known):
         if n.kind in ("option", "function"): return n.cls not in calls and not elsewhere(x)
         return n.kind == "answer" or n.kind == "object" and type(x) not in classes and not is_value(type(x))
     for i,(n, x) in enumerate(zip(walk.nodes, walk.objects)):
-        owner = walk.objects[where[i].owner]
+        owner, whose = walk.objects[where[i].owner], walk.objects[_holder(where, i, walk.nodes)]
         passed = walk.data[i] and not hasattr(type(x), "__next__")
         if owner is not self.learn: passed = passed or package(owner) in _tested
+        if whose is not self.learn: passed = passed or package(whose) in _tested and package(x) in _tested
         if not passed and lost(n, x): yield where[i].name
 
+# %% ../../nbs/api/callback/checkpoint.ipynb #616fbb67
 @patch
 def _tell(self:CheckpointCallback, walk, known):
     "Warn of it, once"
@@ -343,6 +404,9 @@ def _open(self:CheckpointCallback):
     if num_distrib() > 1:
         raise ValueError("CheckpointCallback keeps the random numbers of one process: it does not work in distributed "
                          "training yet.")
+    if self.folder == self.copy_of:
+        raise ValueError(f"This CheckpointCallback is a copy, and {self.folder} belongs to the learner that was "
+                         "copied: remove it with `learn.remove_cb(learn.checkpoint)`; a new one needs its own folder.")
     try: self.folder.mkdir(parents=True, exist_ok=True)
     except OSError as e: raise type(e)(f"Checkpoints cannot be kept in {self.folder} ({e.strerror}).") from e
     if self.files and not self.resume:

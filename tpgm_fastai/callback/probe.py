@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 import torch
 from torch import nn
-from .head import head_of
+from .head import check_follows, head_of
 from .registry import register_method
 from ..core.checks import class_names, same_classes
 from fastai.callback import schedule # fit_one_cycle
@@ -59,6 +59,7 @@ def features(
     try:
         model.eval()
         for *x,y in dl:
+            if not x: raise ValueError("The batches have inputs only: a probe needs labels.")
             seen.clear()
             model(*to_device(x, layer.weight.device))
             y = y.cpu().as_subclass(torch.Tensor)
@@ -118,6 +119,7 @@ def linear_probe(
     "Fit the head to the frozen body by logistic regression (scikit-learn; `ValueError` where the head cannot be told)"
     if device := getattr(learn.dls, "device", None): learn.model.to(device)   # PyTorch's loaders have none
     layers = [layer] if layer is not None else list(head_of(learn).values())
+    if layer is None: check_follows(learn, layers)
     _check_probe(learn, layers)
     fits = [(l, *_fit_head(learn, l, passes, penalties)) for l in layers]
     for found in fits: _set_head(*found)

@@ -28,6 +28,7 @@ from fastai.learner import _before_batch_cb, Learner
 from fastai.torch_core import get_random_states, no_random, set_random_states, to_device
 from fastcore.basics import GetAttr, noop, patch
 from fastcore.foundation import L
+from fastcore.xtras import ReindexCollection
 import torch
 import torch.distributed as dist
 from torch.utils import data as torch_data
@@ -158,14 +159,21 @@ class HeldOut:
         if getattr(self.rest, "rng", None) is not self.rng: self.whole[0].rng = self.rng = self.rest.rng
         learn.dls = self.dls
 
+# %% ../../nbs/api/callback/radius_data.ipynb #a7c01e56
+def _texts(dl):
+    "What a language model's loader shuffles in place, each round from where the last has left it"
+    items = getattr(dl, "__dict__", {}).get("items")
+    return items if isinstance(items, ReindexCollection) and hasattr(dl, "make_chunks") else None
+
 # %% ../../nbs/api/callback/radius_data.ipynb #a7c01e55
 def loader_state(
     dl, # A loader: fastai's, PyTorch's, or any collection of batches
 )->dict: # For `set_loader_state`
-    "What decides the batches of a loader's next round: all random states, and those of the loader's own generators"
-    rng, generator = getattr(dl, "rng", None), getattr(dl, "generator", None)
+    "What decides the batches of a loader's next round: random states, its own generators', and the order of its texts"
+    rng, generator, texts = getattr(dl, "rng", None), getattr(dl, "generator", None), _texts(dl)
     return dict(random=get_random_states(), rng=rng.getstate() if isinstance(rng, random.Random) else None,
-                generator=generator.get_state() if isinstance(generator, torch.Generator) else None)
+                generator=generator.get_state() if isinstance(generator, torch.Generator) else None,
+                order=None if texts is None else [*texts.idxs])
 
 def set_loader_state(
     dl, # The loader
@@ -176,6 +184,9 @@ def set_loader_state(
     set_random_states(**{**states, "torch_cuda_state": states["torch_cuda_state"][:torch.cuda.device_count()]})
     if state["rng"]: (rng := random.Random()).setstate(state["rng"]); dl.rng = rng
     if state["generator"] is not None: dl.generator.set_state(state["generator"])
+    if state["order"] is not None:
+        for i,j in enumerate(state["order"]): _texts(dl).idxs[i] = j          # which its lengths share
+        dl.make_chunks()
 
 # %% ../../nbs/api/callback/radius_data.ipynb #7e50056f
 class Batches:

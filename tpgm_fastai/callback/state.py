@@ -21,7 +21,7 @@ from fractions import Fraction
 from functools import lru_cache, partial
 from pathlib import Path, PurePath
 from types import FunctionType, MethodType, ModuleType
-from typing import NamedTuple
+from typing import get_origin, NamedTuple
 from zlib import crc32
 
 from fastcore.basics import patch
@@ -50,7 +50,10 @@ def parts(n):
     return [*zip(range(len(n.items)) if n.keys is None else n.keys, n.items), *n.attrs.items()]
 
 # %% ../../nbs/api/callback/state.ipynb #123f9311
-def _called(x): return f"{getattr(x, '__module__', '')}:{getattr(x, '__qualname__', type(x).__qualname__)}"
+def _called(x):
+    if get_origin(x) is not None: return repr(x)                              # list[int] has the names of list
+    return f"{getattr(x, '__module__', '')}:{getattr(x, '__qualname__', type(x).__qualname__)}"
+
 def _among(x, classes): return next((c for c in classes if isinstance(x, c)), None)
 
 @lru_cache(maxsize=None)
@@ -99,13 +102,14 @@ def _unplain(x):
 
 # %% ../../nbs/api/callback/state.ipynb #fceb1964
 _elsewhere = {"_io", "_thread", "threading", "logging", "multiprocessing", "concurrent", "socket", "subprocess",
-              "queue", "_queue", "weakref", "fastprogress", "matplotlib", "IPython", "ipywidgets", "tqdm", "unittest"}
+              "queue", "_queue", "weakref", "fastprogress", "matplotlib", "IPython", "ipywidgets", "tqdm", "unittest",
+              "typing", "inspect"}
 
 def elsewhere(
     x, # An object
 )->bool:
-    "Whether an object belongs to this process, or is only shown"
-    return package(x) in _elsewhere or type(x).__module__ == "torch.utils.hooks"
+    "Whether an object belongs to this process, or is only shown; an annotation is"
+    return package(x) in _elsewhere or type(x).__module__ == "torch.utils.hooks" or get_origin(x) is not None
 
 # %% ../../nbs/api/callback/state.ipynb #8a7a06da
 def _here_only(x):

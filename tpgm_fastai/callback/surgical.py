@@ -98,7 +98,7 @@ def choose(self:AutoSurgical):
 # %% ../../nbs/api/methods/surgical.ipynb #5dedc354
 @patch
 def before_train(self:AutoSurgical):
-    if self.aside: return
+    if self.aside or not len(self.learn.dl): return                           # an epoch without a step
     rests = [n for n,(p,_) in named_weights(self.model).items() if not p.requires_grad or p.is_complex()]
     trained = select(self.model, rests)
     self.weights = list(trained.values())
