@@ -90,7 +90,6 @@ def _write(content, file):
         f.write((8).to_bytes(2, "little"))                                    # the length of the comment
         f.seek(0)
         crc = _checksum(f, size)
-        f.seek(0, os.SEEK_END)
         f.write(crc)
 
 def _intact(file):

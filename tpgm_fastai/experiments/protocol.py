@@ -8,6 +8,7 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/experiments/protocol.html.md
 __all__ = ['settings_of', 'Plan', 'Comparison', 'compare']
 
 # %% ../../nbs/api/experiments/protocol.ipynb #e0259f87
+import gc
 import itertools
 import json
 import os
@@ -126,6 +127,7 @@ class _Unit(NamedTuple):
 
     @property
     def run(self):
+        gc.collect()                                                          # learners and callbacks hold each other
         plan = self.plan
         same = {k: getattr(plan, k) for k in ("epochs", "train_bn", "methods", "schedule", "quiet")}
         return Run(_task(plan, self.seed), seed=self.seed, folder=plan.folder/"trained", **same)
