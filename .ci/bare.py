@@ -2,6 +2,7 @@
 
 What the wheel requires is linked from this environment, which has it already: seconds, and no second copy of PyTorch."""
 import os, shutil, subprocess, sys, sysconfig, venv
+from functools import partial
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 from packaging.requirements import Requirement
@@ -33,9 +34,10 @@ def main(folder, wheel):
     venv.create(folder, symlinks=os.name != "nt")
     python = Path(folder, "Scripts/python.exe" if os.name == "nt" else "bin/python")
     site = Path(sysconfig.get_path("purelib", "venv", {"base": folder, "platbase": folder}))
-    subprocess.run([*pip, "--python", python, "install", "--no-deps", wheel], check=True)
+    run = partial(subprocess.run, check=True, env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"}) # nor what lies there
+    run([*pip, "--python", python, "install", "--no-deps", wheel])
     dists = needed(next(Distribution.discover(name="tpgm_fastai", path=[str(site)])))
     for d in {d.name: d for d in dists.values()}.values(): link(d, site)
-    subprocess.run([*pip, "--python", python, "check"], check=True)
+    run([*pip, "--python", python, "check"])
 
 if __name__ == "__main__": main(*sys.argv[1:])
