@@ -34,7 +34,8 @@ def main(folder, wheel):
     venv.create(folder, symlinks=os.name != "nt")
     python = Path(folder, "Scripts/python.exe" if os.name == "nt" else "bin/python")
     site = Path(sysconfig.get_path("purelib", "venv", {"base": folder, "platbase": folder}))
-    run = partial(subprocess.run, check=True, env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"}) # nor what lies there
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} # with the checkout on it, pip would install nothing
+    run = partial(subprocess.run, check=True, env=env)
     run([*pip, "--python", python, "install", "--no-deps", wheel])
     dists = needed(next(Distribution.discover(name="tpgm_fastai", path=[str(site)])))
     for d in {d.name: d for d in dists.values()}.values(): link(d, site)

@@ -2,16 +2,13 @@
 
 Each recipe has one setting for all learning rates. Accuracy in distribution is that on validation data; out of distribution it is that on *development* data, as in `variants.py`. Nothing here looks
 at test data, and the seeds are apart from those that tables of results are made from. Rows go to results/recipe.csv; those that are there are not made again."""
-import csv
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
+import pandas as pd
 import torch
 from fastcore.script import call_parse
-from fastprogress.fastprogress import progress_bar
-from variants import BENCHMARKS
+from variants import BENCHMARKS, collect, done
 
 from tpgm_fastai.callback.core import new_layers
 from tpgm_fastai.callback.radius_data import Batches, batch_loss
@@ -39,16 +36,14 @@ def project(run, tuned, **options):
     learn.tpgm_project(run.start, dl=run.task.radius_dl, **options)
     return learn.model.state_dict()
 
-def ratios(run, tuned, steps=50, lr=.02, prior=0., rows=False, first=.5):
-    "One α for every layer, learned from `first`: WiSE-FT with a ratio for each layer. `prior` draws them to their mean"
+def ratios(run, tuned, steps=50, lr=.02, prior=0.):
+    "One α for every layer, learned from .5: WiSE-FT with a ratio for each layer. `prior` draws them to their mean"
     learn = run.learner(run.start)
-    D = Displacement(learn.model, exclude=tuple(new_layers(learn)) if not rows else ())
-    with torch.no_grad():
-        for p,n in zip(D.anchor.params, D.anchor.names): p.copy_(tuned[n])
-    learn.model.load_state_dict({**tuned})
+    D = Displacement(learn.model, exclude=new_layers(learn))
+    learn.model.load_state_dict(tuned)
     R, A = D.rows, D.anchor
     far = [w.detach().clone() for w in A.weights]
-    alpha, batches = torch.full((int(R.layer.max()) + 1,), first), Batches(lambda: run.task.radius_dl)
+    alpha, batches = torch.full((int(R.layer.max()) + 1,), .5), Batches(lambda: run.task.radius_dl)
     adam = {k: torch.zeros_like(alpha) for k in ("exp_avg", "exp_avg_sq", "step")}
     def at(a): return R.lerp_([torch.empty_like(w) for w in far], far, A.values, R.spread(a))
     for _ in range(steps):
@@ -58,7 +53,7 @@ def ratios(run, tuned, steps=50, lr=.02, prior=0., rows=False, first=.5):
         alpha.clamp_(0, 1)
     with torch.no_grad():
         for p,w in zip(A.params, at(alpha)): p.copy_(w)
-    return {k: v.clone() for k,v in learn.model.state_dict().items()}
+    return learn.model.state_dict()
 
 def then(*acts):
     def both(run, tuned):
@@ -93,12 +88,9 @@ def of_a_seed(data, seed, lr, names):
         rows.append(dict(benchmark=data, recipe=name, lr=lr, seed=seed, valid=round(found["id"], 4), ood=round(found["ood_mean"], 4)))
     return rows
 
-def done(): return [dict(r, lr=float(r["lr"]), seed=int(r["seed"])) for r in csv.DictReader(FILE.open())] if FILE.exists() else []
-
 def table(data):
     "Points over the linear probe of the same seed, mean over seeds: ID / OOD at every rate"
-    import pandas as pd
-    d = pd.DataFrame([r for r in done() if r["benchmark"] == data]).astype(dict(valid=float, ood=float))
+    d = pd.DataFrame([r for r in done(FILE) if r["benchmark"] == data]).astype(dict(valid=float, ood=float))
     probe = d[d.recipe == "linear probe"].set_index(["seed", "lr"])
     d = d.set_index(["seed", "lr"])
     for k in ("valid", "ood"): d[k] = 100*(d[k] - probe[k].reindex(d.index))
@@ -113,14 +105,8 @@ def main(
     only:str="", # Recipes whose name contains this
 ):
     "Accuracy on validation and development data"
-    have = {(r["benchmark"], r["seed"], r["recipe"], r["lr"]) for r in done()}
+    have = {(r["benchmark"], r["seed"], r["recipe"], r["lr"]) for r in done(FILE)}
     rates = [*map(float, lrs.split())] or RATES[data]
     todo = [(data, s, lr, [n for n in RECIPES if only in n and (data, s, n, lr) not in have]) for s in SEEDS for lr in rates]
-    new = not FILE.exists()
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool, FILE.open("a", newline="") as f:
-        for found in progress_bar([pool.submit(of_a_seed, *t) for t in todo if t[-1]]):
-            for row in found.result():
-                w = csv.DictWriter(f, row)
-                if new: w.writeheader(); new = False
-                w.writerow(row); f.flush()
+    collect(of_a_seed, [t for t in todo if t[-1]], jobs, FILE)
     print(table(data).to_string())

@@ -187,9 +187,19 @@ def one(data, seed, name, lr):
     learn = run.fit(lr, VARIANTS[name](run.task.radius_dl)) if VARIANTS[name] else run.learner(run.start)
     found = accuracies(evaluate_domains(learn, {"valid": learn.dls.valid, **BENCHMARKS[data](seed)}))
     sound = all(p.isfinite().all() for p in learn.model.parameters())
-    return dict(benchmark=data, variant=name, lr=lr, seed=seed, valid=round(found["id"], 4), ood=round(found["ood_mean"], 4), diverged=not sound)
+    return [dict(benchmark=data, variant=name, lr=lr, seed=seed, valid=round(found["id"], 4), ood=round(found["ood_mean"], 4), diverged=not sound)]
 
-def done(): return [dict(r, lr=float(r["lr"]), seed=int(r["seed"])) for r in csv.DictReader(FILE.open())] if FILE.exists() else []
+def done(file=FILE): return [dict(r, lr=float(r["lr"]), seed=int(r["seed"])) for r in csv.DictReader(file.open())] if file.exists() else []
+
+def collect(work, todo, jobs, file=FILE):
+    "Add the rows that `work` returns for each set of arguments, as soon as they are known"
+    new = not file.exists()
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool, file.open("a", newline="") as f:
+        for rows in progress_bar([pool.submit(work, *t) for t in todo]):
+            for row in rows.result():
+                w = csv.DictWriter(f, row)
+                if new: w.writeheader(); new = False
+                w.writerow(row); f.flush()
 
 @call_parse(pos=["data"])
 def main(
@@ -202,10 +212,4 @@ def main(
     "Accuracy on validation and development data"
     have = {(r["benchmark"], r["seed"], r["variant"], r["lr"]) for r in done()}
     todo = [(data, s, n, lr) for n in VARIANTS if only in n for s in range(seeds) for lr in map(float, lrs.split()) if (data, s, n, lr) not in have]
-    new = not FILE.exists()
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool, FILE.open("a", newline="") as f:
-        for row in progress_bar([pool.submit(one, *t) for t in todo]):
-            row = row.result()
-            w = csv.DictWriter(f, row)
-            if new: w.writeheader(); new = False
-            w.writerow(row); f.flush()
+    collect(one, todo, jobs)

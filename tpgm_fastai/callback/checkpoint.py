@@ -29,7 +29,7 @@ import torch
 
 from .core import AnchorCallback
 from .radius_data import loader_state, set_loader_state
-from .state import atoms, elsewhere, is_value, nodes_of, package, parts, places, PutBack, Walk
+from .state import elsewhere, is_value, nodes_of, package, parts, places, PutBack, Walk
 from ..core.checks import class_names, positive, shortened
 from ..core.io import load_tree, save_tree
 from ..core.parameters import unwrap

@@ -16,7 +16,6 @@ from fastai.callback.core import Callback, CancelEpochException, CancelFitExcept
 from fastai.callback.fp16 import NonNativeMixedPrecision
 from fastai.callback.tracker import SaveModelCallback
 from fastai.callback.training import GradientClip
-from fastai.data.transforms import get_c
 from fastai.learner import Learner
 from fastcore.basics import noop, patch
 from fastcore.foundation import L

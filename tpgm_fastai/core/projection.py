@@ -11,7 +11,7 @@ __all__ = ['ratio', 'clip_', 'displacement', 'blend', 'inward', 'project', 'radi
 import torch
 from torch import Tensor
 
-from .norms import eps, get_norm, wide, wide_dtype
+from .norms import eps, get_norm, wide
 
 # %% ../../nbs/api/core/projection.ipynb #52037567
 def ratio(

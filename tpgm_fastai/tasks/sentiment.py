@@ -13,12 +13,13 @@ import io
 import json
 import re
 import tarfile
+import warnings
 from functools import lru_cache, partial
 from pathlib import Path
 
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
-from fastai.torch_core import default_device, set_seed
+from fastai.torch_core import default_device, no_random
 from fastcore.meta import delegates
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from safetensors.torch import load_file, save_file
 import torch
 from torch import nn
 
+from ..core.checks import positive
 from ..core.io import write_whole
 from ..core.parameters import clone_state
 from .arrays import ArrayLoader, ArraySet
@@ -185,8 +187,6 @@ class SentenceLoader(ArrayLoader):
 def _set(s): return ArraySet(tokens_of(s.text), torch.tensor([*s.label]), np.array(["unkind", "kind"]))
 
 # %% ../../nbs/api/tasks/sentiment.ipynb #78aa0a88
-def _body_head(model): return [[*m.parameters()] for m in model]
-
 @delegates(Learner.__init__)
 def sentence_learner(
     dls:DataLoaders, # Of `sentiment_task`
@@ -199,7 +199,7 @@ def sentence_learner(
     if body is not None: encoder.load_state_dict(body)
     width = encoder.bert.config.hidden_size
     model = nn.Sequential(encoder, nn.Linear(width, dls.c))
-    return benchmark_learner(dls, model, cbs, **dict(splitter=_body_head) | kwargs)
+    return benchmark_learner(dls, model, cbs, **kwargs)
 
 # %% ../../nbs/api/tasks/sentiment.ipynb #9be32a39
 def fit_foundation(
@@ -210,10 +210,10 @@ def fit_foundation(
 )->dict: # State dict of the encoder
     "Teach MiniLM to tell kind sentences from others"
     data = SentenceLoader(_set(sentences), bs=32, shuffle=True, drop_last=True, device=device or default_device())
-    set_seed(0)
     few = data.new(dataset=_set(sentences[:32]), shuffle=False, drop_last=False)
-    learn = sentence_learner(DataLoaders(data, few, device=data.device), metrics=[])
-    with learn.no_logging(): learn.fit_one_cycle(epochs, lr)
+    with no_random(0, reproducible=False):                                    # the caller's random numbers stay
+        learn = sentence_learner(DataLoaders(data, few, device=data.device), metrics=[])
+        with learn.no_logging(): learn.fit_one_cycle(epochs, lr)
     return clone_state(learn.model[0])
 
 # %% ../../nbs/api/tasks/sentiment.ipynb #8c586437
@@ -223,11 +223,12 @@ def sentence_foundation(
     device=None, # None: fastai's default
 )->dict: # State dict of the encoder
     "The foundation model's weights: those that are kept, or else new ones, which are kept where that is possible"
-    file = Path(folder)/f"foundation{'' if n is None else -n}.safetensors"
+    file = Path(folder)/f"foundation{'' if n is None else f'-{n}'}.safetensors"
     if file.exists(): return load_file(file)
     learned = split_sentences(load_sentences(folder))[0]["foundation"]
-    body = fit_foundation(learned.sample(n or len(learned), random_state=0), device=device)
-    write_whole(file, lambda f: save_file({k: v.contiguous().cpu() for k,v in body.items()}, f))
+    body = fit_foundation(learned.sample(min(n or len(learned), len(learned)), random_state=0), device=device)
+    try: write_whole(file, lambda f: save_file({k: v.contiguous().cpu() for k,v in body.items()}, f))
+    except OSError as e: warnings.warn(f"{e} The foundation model is fitted anew each time.")
     return body
 
 # %% ../../nbs/api/tasks/sentiment.ipynb #22f8bac3
@@ -242,6 +243,7 @@ def sentiment_task(
     device:str|torch.device=None, # None: fastai's default
 )->DomainTask: # `dls`, `radius_dl`, `tests` and `learner`
     "The benchmark as a task: reviews on Amazon are ID, all other places are OOD"
+    if n is not None: positive("n", n, int)
     folder, device = sentences_folder(folder), torch.device(device or default_device())
     sets, tests = split_sentences(load_sentences(folder), seed)
     def loader(s, **kw):
