@@ -48,8 +48,11 @@ class Tab:
         self.page.on("console", lambda m: m.type in ("error", "warning") and self.went_wrong.append(f"console: {m.text}"))
         self.page.on("pageerror", lambda e: self.went_wrong.append(f"script: {e}"))
         self.page.on("request", self.asked)
-        self.page.on("requestfailed", lambda r: self.went_wrong.append(f"failed: {r.url}: {r.failure}"))
+        self.page.on("requestfailed", self.failed)
         self.page.on("response", lambda r: r.status >= 400 and self.went_wrong.append(f"{r.status}: {r.url}"))
+    def failed(self, r):
+        "A request that the browser itself gave up, as it does on the way to the next page, is no failure; what was not found answers 404, and a picture that is not there does not decode"
+        if r.failure != "net::ERR_ABORTED": self.went_wrong.append(f"failed: {r.url}: {r.failure}")
     def asked(self, r):
         if not r.url.startswith((self.home, "data:", "blob:")): self.went_wrong.append(f"outside: {r.url}")
     def open(self, path="index.html"):
