@@ -409,11 +409,13 @@ _events = Learner._with_events
 
 @patch
 def _with_events(self:Learner, f, event_type, ex, final=noop):
-    "fastai's own; callbacks with radius data choose them when a fit begins, and anew where an epoch has other loaders"
+    "fastai's own; callbacks with radius data hear of the beginning of fits and epochs, and of what ends as was meant"
     hook = {"fit": "fit_begins", "train": "epoch_begins"}.get(event_type, "")
     for c in self.cbs:
         if c.run and hasattr(type(c), hook): getattr(c, hook)()
     _events(self, f, event_type, ex, final)
+    for c in self.cbs if event_type == "fit" else ():
+        if c.run and hasattr(type(c), "fit_ended"): c.fit_ended()
 
 # %% ../../nbs/api/callback/radius_data.ipynb #13024864
 def _key(x, data, i):

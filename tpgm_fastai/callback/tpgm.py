@@ -9,6 +9,7 @@ __all__ = ['tpgm_published', 'TPGMCallback']
 
 # %% ../../nbs/api/methods/tpgm.ipynb #c2d37c28
 import warnings
+from contextlib import contextmanager
 from functools import partial
 from numbers import Real
 
@@ -16,6 +17,7 @@ from fastai.callback.tracker import TrackerCallback
 from fastai.torch_core import find_bs
 from fastcore.basics import patch
 from fastcore.meta import delegates
+from fastprogress.fastprogress import progress_bar
 import torch
 
 from .core import AnchorCallback
@@ -23,7 +25,7 @@ from .radius_data import Batches, HeldOut, batch_loss, check_batch, check_dl, n_
 from .radius_data import parts_of, radius_dl_maker, radius_source, same_parts, warn_of_callbacks
 from .registry import register_method
 from ..core.checks import positive
-from ..core.isolate import warn_of_hooks
+from ..core.isolate import forget_caches, warn_of_hooks
 from ..core.parameters import unwrap
 from ..methods.tpgm import TPGM
 
@@ -32,9 +34,11 @@ tpgm_published = dict(every=1, between="project", init="min/2", steps=1)      # 
 
 # %% ../../nbs/api/methods/tpgm.ipynb #84fecb21
 def _check_when(every, between):
-    if every != "epoch" and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
-        raise ValueError(f"every={every!r}: pass a number of optimizer steps, 1 or more, or 'epoch'.")
+    if every not in ("epoch", "fit") and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
+        raise ValueError(f"every={every!r}: pass a number of optimizer steps, 1 or more, 'epoch' or 'fit'.")
     if between not in ("project", "free"): raise ValueError(f"between={between!r}: pass 'project' or 'free'.")
+    if (every, between) == ("fit", "project"):
+        raise ValueError("There are no radii to project to before the end of a fit: every='fit' goes with between='free'.")
 
 # %% ../../nbs/api/methods/tpgm.ipynb #6e946d0e
 @delegates()
@@ -44,17 +48,18 @@ class TPGMCallback(AnchorCallback):
     def __init__(self,
         dl="valid", # Radius data: a DataLoader, a share of the training set (0 to 1) to take out, or "valid"
         *,
-        every:int|str="epoch", # Radius updates: every so many optimizer steps, from the first, or "epoch" for its end
+        every:int|str="epoch", # Radius updates: every so many optimizer steps, or at the end of each "epoch" or "fit"
         between:str="free", # In between: "free" leaves the weights alone, "project" projects after every step
         init:str|float="max/2", # First radius: "min/2", "max/2" or a fraction of the largest row norm
         steps:int=4, # Adam steps on the radii in an update, each on another batch
         norm:str="mars", # How far a layer has moved: a key of `norms`
         lr:float=1e-2, # Learning rate of the radii, weight-space distance per step
+        relative:bool=False, # Let `lr` be a share of the layer's distance, and no distance
         **kwargs # As for `AnchorCallback`
     ):
         _check_when(every, between)
         check_dl(dl)
-        super().__init__(norm=norm, lr=lr, init=init, **kwargs)
+        super().__init__(norm=norm, lr=lr, relative=relative, init=init, **kwargs)
         self.dl, self.every, self.between, self.steps = dl, every, between, positive("steps", steps, int)
         self.held_out, self.source = HeldOut(dl) if isinstance(dl, Real) else None, ()
         self.losses, self.n_steps, self.reported = [], 0, False
@@ -137,7 +142,7 @@ def report_skipped(self:TPGMCallback):
 @patch
 def stepped(self:TPGMCallback):
     "Update, project or nothing"
-    due = self.every != "epoch" and self.n_steps % self.every == 0
+    due = self.every not in ("epoch", "fit") and self.n_steps % self.every == 0
     self.n_steps += 1
     if due: self.learn_radii()
     elif self.between == "project": self.project()
@@ -150,7 +155,7 @@ def hold(self:TPGMCallback):
 def settle(self:TPGMCallback):
     "Move every layer into its ball"
     if self.every == "epoch": self.learn_radii()
-    elif self.between == "free": self.project()
+    elif self.every != "fit" and self.between == "free": self.project()
 
 @patch
 def epoch_ended(self:TPGMCallback)->dict:
@@ -159,6 +164,38 @@ def epoch_ended(self:TPGMCallback)->dict:
     loss, self.losses = losses[losses.isfinite()].mean().item(), []
     self.report_skipped()
     return dict(loss=loss, radius=self.method.values)
+
+# %% ../../nbs/api/methods/tpgm.ipynb #baf1f003
+@contextmanager
+def _unfrozen(params):
+    was = [p.requires_grad for p in params]
+    try:
+        for p in params: p.requires_grad_(True)
+        yield
+    finally:
+        for p,w in zip(params, was): p.requires_grad_(w)
+
+@patch
+def finish(self:TPGMCallback):
+    "Learn radii for the weights as they are, frozen layers included, under a progress bar, and project"
+    method, shown = self.method, hasattr(self.learn, "progress")              # not after `no_bar`
+    method.restart_()
+    with _unfrozen(method.anchor.params):
+        for _ in (bar := progress_bar(range(self.steps), leave=False) if shown else range(self.steps)):
+            self.losses.append(method.update(self.closure))
+            if shown: bar.comment = f"radius loss {self.losses[-1]:.4f}"
+    method.project_()
+    forget_caches(self.learn.model)
+    method.check()
+
+@patch
+def fit_ended(self:TPGMCallback):
+    "Learn the radii where that is due, and write down what became of the last epoch"
+    if self.every != "fit" or not self.begun or self.aside or not any(self.method.distances.values()): return
+    self.finish()
+    del self.history[-1:]
+    self.leave()
+
 
 # %% ../../nbs/api/methods/tpgm.ipynb #5a3a989a
 register_method(

@@ -8,12 +8,10 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/callback/tpgm_posthoc.html.m
 __all__ = []
 
 # %% ../../nbs/api/callback/tpgm_posthoc.ipynb #ed619c64
-from contextlib import contextmanager
 from numbers import Real
 
 from fastai.learner import Learner
 from fastcore.basics import patch
-from fastprogress.fastprogress import progress_bar
 import pandas as pd
 
 from .core import AnchorCallback, attached
@@ -22,19 +20,7 @@ from .table import radii_table
 from .tpgm import TPGMCallback
 from ..core.parameters import matching, named_weights
 
-# %% ../../nbs/api/callback/tpgm_posthoc.ipynb #18914cd8
-from ..core.isolate import forget_caches
-
 # %% ../../nbs/api/callback/tpgm_posthoc.ipynb #2b1f7076
-@contextmanager
-def _unfrozen(params):
-    was = [p.requires_grad for p in params]
-    try:
-        for p in params: p.requires_grad_(True)
-        yield
-    finally:
-        for p,w in zip(params, was): p.requires_grad_(w)
-
 def _known_anchor(learn):
     "Pretrained weights of the attached callback, and what it does not constrain"
     if not (there := attached(learn)):
@@ -42,13 +28,6 @@ def _known_anchor(learn):
                          "TPGMCallback before fine-tuning.")
     known = dict(zip(there.held().anchor.names, there.method.anchor.values))
     return known, [n for n in named_weights(learn.model) if n not in known]
-
-def _learn_radii(cb, steps, shown):
-    "Take steps on the radii of a callback that is attached, under a progress bar where one is shown"
-    cb.fit_begins()
-    for _ in (bar := progress_bar(range(steps), leave=False) if shown else range(steps)):
-        loss = cb.method.update(cb.closure)
-        if shown: bar.comment = f"radius loss {loss:.4f}"
 
 # %% ../../nbs/api/callback/tpgm_posthoc.ipynb #29161d3d
 def _check_moved(method):
@@ -75,13 +54,11 @@ def tpgm_project(self:Learner,
         anchor, free = _known_anchor(self)
         exclude = free if exclude is None else sorted({*free, *matching(self.model, exclude)})
     cb = TPGMCallback(dl, steps=steps, init=init, norm=norm, exclude=exclude, lr=lr, anchor=anchor)
-    with self.removed_cbs(self._grab_cbs(AnchorCallback)), self.added_cbs(cb), _unfrozen(cb.method.anchor.params):
+    with self.removed_cbs(self._grab_cbs(AnchorCallback)), self.added_cbs(cb):
         _check_moved(cb.method)
-        _learn_radii(cb, steps, shown=hasattr(self, "progress"))              # not after `no_bar`
-        cb.method.project_()
-    forget_caches(self.model)
-    cb.method.check()
-    return radii_table(cb.method)
+        cb.fit_begins()
+        cb.finish()
+        return radii_table(cb.method)
 
 # %% ../../nbs/api/callback/tpgm_posthoc.ipynb #75f15868
 @register_method("tpgm_posthoc", "TPGM, after the fact", paper="Tian et al., CVPR 2023", after="lp_ft", default=True,

@@ -15,7 +15,7 @@ def adam_(
     value:torch.Tensor, # `(layers,)`, changed in place
     grad:torch.Tensor, # `(layers,)`
     state:dict, # `exp_avg`, `exp_avg_sq`, `step`: `(layers,)` each, changed in place
-    lr:float, # Learning rate
+    lr, # Learning rate: a number, or `(layers,)`
     where:torch.Tensor, # `(layers,)` bool: which entries take the step
     betas=(0.9, 0.999), # Decay of the two moments
     eps=1e-8, # Added to the root of the second moment

@@ -46,10 +46,12 @@ class TPGM(Method):
         norm:str="mars", # How far a layer has moved: a key of `norms`
         exclude=(), # What is not constrained (a new head): parameter or module names, glob patterns, modules
         lr:float=1e-2, # Learning rate of the radii, weight-space distance per step
+        relative:bool=False, # Let `lr` be a share of the layer's distance (`method.distances`), not a distance
         init:str|float="min/2", # First radius: "min/2", "max/2", or a fraction of the largest row norm
         keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
     ):
         self.lr, self.init, self._first = positive("lr", lr), init, _first_radius(init)
+        self.relative = relative
         super().__init__(model, anchor=anchor, norm=norm, exclude=exclude, keep=keep)
         self.state = _begin(self.measure().layers)
         self._compared, self._loaded = False, False                           # with the other processes; since then
@@ -105,6 +107,14 @@ def _start(self:TPGM, measured):
     first = self._first(self.rows.reduce(measured.rows, "min"), far)
     r.copy_(torch.where(r.isinf() & trained & (far >= eps) & far.isfinite(), first, r))
 
+# %% ../../nbs/api/methods/tpgm.ipynb #4cfe3488
+@patch
+def restart_(self:TPGM):
+    "Let all radii begin anew, from the distances that are measured next"
+    for k,v in _begin(self.state["radius"]).items():
+        if k != "skipped": self.state[k].copy_(v)
+
+
 # %% ../../nbs/api/methods/tpgm.ipynb #8a619382
 @patch
 def _adam_step(self:TPGM, closure, measured, new, steps):
@@ -116,7 +126,8 @@ def _adam_step(self:TPGM, closure, measured, new, steps):
     found = over_processes(find, r, catch=not self.anchor.cut, asks=self._loaded)
     if found.asked: self._compare(measured, steps)
     self.state["skipped"] += found.unsound
-    adam_(r, found.grad, self.state, self.lr, where=r.isfinite() & found.has_grad)
+    unit = measured.layers.to(r).nan_to_num(0, 0, 0) if self.relative else 1.
+    adam_(r, found.grad*unit, self.state, self.lr*unit, where=r.isfinite() & found.has_grad)
     return found.loss
 
 @patch
@@ -131,7 +142,7 @@ def _compare(self:TPGM, measured, steps):
     "Do all processes train the same? Every one must ask: each does at its first step, and when one has loaded a state"
     a = self.anchor
     layers = digest([(n, tuple(p.shape), p.requires_grad) for n,p in zip(a.names, a.params)])
-    options = digest((self.norm, self.lr, self.init, steps))
+    options = digest((self.norm, self.lr, self.relative, self.init, steps))
     state = digest(torch.cat([v.reshape(-1) for v in self.state.values()]))
     anchor = 0 if a.cut else digest(a.fingerprints())
     agree(self.rows.device, layers=layers, options=options, anchor=anchor, state=state)
