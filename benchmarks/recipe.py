@@ -2,6 +2,7 @@
 
 Each recipe has one setting for all learning rates. Accuracy in distribution is that on validation data; out of distribution it is that on *development* data, as in `variants.py`. Nothing here looks
 at test data, and the seeds are apart from those that tables of results are made from. Rows go to results/recipe.csv; those that are there are not made again."""
+import re
 from functools import partial
 from pathlib import Path
 
@@ -63,11 +64,16 @@ def then(*acts):
 
 def both_norms(**kw): return {f", {n} {' '.join(f'{k}={v}' for k,v in kw.items())}".rstrip(): partial(project, norm=n, **kw) for n in ("l2", "mars")}
 
+def shares(lr, steps):
+    "Radius steps in shares of the layer's distance, from a half of it"
+    return {f", {n} share {lr:g} steps={steps}": partial(project, norm=n, steps=steps, lr=lr, relative=True, init="max/2") for n in ("l2", "mars")}
+
 AFTER = {
     "": as_it_is, ", averaged": average,
     **both_norms(), **both_norms(steps=25), **both_norms(steps=50), **both_norms(init="max/2"), **both_norms(steps=50, lr=1e-3), **both_norms(steps=50, lr=1e-1),
     **{f", {n}, averaged": then(partial(project, norm=n), average) for n in ("l2", "mars")},
     ", mars steps=50, averaged": then(partial(project, norm="mars", steps=50), average),
+    **shares(.005, 50), **shares(.01, 25), **shares(.005, 100), **shares(.01, 50),
     ", ratios": ratios, ", ratios prior=.1": partial(ratios, prior=.1), ", ratios lr=.005": partial(ratios, lr=.005)}
 BASES = {"LP-FT": "lp_ft", "LP-FT capped": "lp_ft_capped", "TPGM once per epoch, capped": "tpgm_capped"}
 ON = {"LP-FT": ("", ", averaged"), "TPGM once per epoch, capped": ("", ", averaged", ", mars", ", l2")}
@@ -102,11 +108,12 @@ def main(
     data:str="glyphs", # glyphs, vit or emoji
     lrs:str="", # Learning rates, with spaces between; by default those of the benchmark
     jobs:int=2, # Runs at a time
-    only:str="", # Recipes whose name contains this
+    seeds:int=3, # How many of the seeds
+    only:str="", # Recipes whose name has a match of this regular expression
 ):
     "Accuracy on validation and development data"
     have = {(r["benchmark"], r["seed"], r["recipe"], r["lr"]) for r in done(FILE)}
     rates = [*map(float, lrs.split())] or RATES[data]
-    todo = [(data, s, lr, [n for n in RECIPES if only in n and (data, s, n, lr) not in have]) for s in SEEDS for lr in rates]
+    todo = [(data, s, lr, [n for n in RECIPES if re.search(only, n) and (data, s, n, lr) not in have]) for s in SEEDS[:seeds] for lr in rates]
     collect(of_a_seed, [t for t in todo if t[-1]], jobs, FILE)
     print(table(data).to_string())

@@ -30,7 +30,7 @@ def _listed():
     tasks = {k: d[1] for k,d in declared("tpgm_fastai.tasks", "register_task").items()}
     for title,found in {"Methods:": methods, "Data sets:": tasks}.items():
         yield title
-        yield from (f"  {k:<13} {what}" for k,what in sorted(found.items()))
+        yield from (f"  {k:<14} {what}" for k,what in sorted(found.items()))
 
 def _command(f):
     "A command whose help lists what there is; lines are as wide as the terminal, as argparse would join them otherwise"
@@ -84,7 +84,7 @@ def _task(
 @delegates(_task)
 def finetune(
     data:str="glyphs", # A data set, such as glyphs or emoji, or a folder with pictures as DATA/<domain>/<class>/<image>
-    method:Several=None, # A method; several times for several; without it lp, lp_ft, wise, tpgm, tpgm_authors
+    method:Several=None, # A method; several times for several; without it lp, lp_ft, wise, tpgm, fine_tune_tpgm
     lr:float=None, # Highest learning rate; without it, what was chosen on the glyphs' validation data, else 1e-4
     epochs:int=10, # Epochs of fine-tuning
     seed:int=0, # Seed of everything random

@@ -86,7 +86,9 @@ class _Part(GetAttr):
     _default = "dataset"
     def __init__(self, dataset, idxs, split_idx): self.dataset, self.idxs, self.split_idx = dataset, idxs, split_idx
     def __len__(self): return len(self.idxs)
-    def __getitem__(self, i): return self.dataset[self.idxs[i]]
+    def __getitem__(self, i):
+        many = isinstance(i, (list, tuple, torch.Tensor))                     # a batch at once
+        return self.dataset[[self.idxs[int(j)] for j in i] if many else self.idxs[i]]
     @property
     def items(self): return _pick(self.dataset.items, self.idxs)
 
@@ -107,8 +109,9 @@ def split_train(
                          "only. Pass a DataLoader of radius data.")
     n, k = len(dl.dataset), round(len(dl.dataset)*share)
     if not 0 < k < n:
+        least = f" (this one needs {int(.5/min(share, 1 - share)) + 1} items or more)" if 0 < share < 1 else ""
         raise ValueError(f"A share of {share} of {n} training items leaves one side empty: pass a number between 0 "
-                         "and 1, or a DataLoader.")
+                         f"and 1{least}, or a DataLoader.")
     idxs = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
     weights = dict(wgts=dl.wgts[idxs[k:]]) if hasattr(dl, "wgts") else {}     # of a `WeightedDL`
     with no_random():

@@ -38,13 +38,14 @@ def _check_when(every, between):
         raise ValueError(f"every={every!r}: pass a number of optimizer steps, 1 or more, 'epoch' or 'fit'.")
     if between not in ("project", "free"): raise ValueError(f"between={between!r}: pass 'project' or 'free'.")
     if (every, between) == ("fit", "project"):
-        raise ValueError("There are no radii to project to before the end of a fit: every='fit' goes with between='free'.")
+        raise ValueError("every='fit' goes with between='free': there are no radii before the end of a fit.")
 
 # %% ../../nbs/api/methods/tpgm.ipynb #6e946d0e
 @delegates()
 class TPGMCallback(AnchorCallback):
     "Fine-tune within learned radii around the pretrained weights (TPGM, Tian et al., CVPR 2023)"
-    make, _stateattrs = TPGM, (*AnchorCallback._stateattrs, "dl", "batches", "held_out", "source")
+    make, own_verbs = TPGM, ("fine_tune_tpgm",)                               # of `callback.recipe`
+    _stateattrs = (*AnchorCallback._stateattrs, "dl", "batches", "held_out", "source")
     def __init__(self,
         dl="valid", # Radius data: a DataLoader, a share of the training set (0 to 1) to take out, or "valid"
         *,
@@ -188,6 +189,7 @@ def finish(self:TPGMCallback):
     forget_caches(self.learn.model)
     method.check()
 
+# %% ../../nbs/api/methods/tpgm.ipynb #baf1f004
 @patch
 def fit_ended(self:TPGMCallback):
     "Learn the radii where that is due, and write down what became of the last epoch"
@@ -195,7 +197,6 @@ def fit_ended(self:TPGMCallback):
     self.finish()
     del self.history[-1:]
     self.leave()
-
 
 # %% ../../nbs/api/methods/tpgm.ipynb #5a3a989a
 register_method(

@@ -45,6 +45,7 @@ def tpgm_project(self:Learner,
     norm:str="l2", # How far a layer has moved: a key of `projection.norms`
     exclude=None, # What is left alone: names, glob patterns or modules; None for what has no pretrained value
     lr:float=1e-2, # Learning rate of the radii, weight-space distance per step
+    relative:bool=False, # Let `lr` be a share of the layer's distance, and no distance
     init:str|float="min/2", # First radius: "min/2", "max/2" or a fraction of the largest row norm
 )->pd.DataFrame: # `radii_table` of the projected model
     "Learn radii for a finished fine-tune and project it once (TPGM, CVPR 2023, the recipe for ImageNet)"
@@ -53,7 +54,7 @@ def tpgm_project(self:Learner,
     if anchor is None:
         anchor, free = _known_anchor(self)
         exclude = free if exclude is None else sorted({*free, *matching(self.model, exclude)})
-    cb = TPGMCallback(dl, steps=steps, init=init, norm=norm, exclude=exclude, lr=lr, anchor=anchor)
+    cb = TPGMCallback(dl, steps=steps, init=init, norm=norm, lr=lr, relative=relative, exclude=exclude, anchor=anchor)
     with self.removed_cbs(self._grab_cbs(AnchorCallback)), self.added_cbs(cb):
         _check_moved(cb.method)
         cb.fit_begins()

@@ -63,7 +63,7 @@ def finetune_job(
     seed:int=0, # Seed of everything random
 )->Comparison: # For `run_job`
     "Fine-tune on one domain and test on all, once with each method (`ValueError` where something is wrong)"
-    names, known = names or ["lp", "lp_ft", "wise", "tpgm", "tpgm_authors"], _of_glyphs(make_task)
+    names, known = names or ["lp", "lp_ft", "wise", "tpgm", "fine_tune_tpgm"], _of_glyphs(make_task)
     if known: torch.set_num_threads(min(2, torch.get_num_threads())) # the same numbers on every machine
     settings = {n: [_setting(methods[n], known, lr)] for n in names if n in methods}
     return Comparison(Plan(make_task, out, epochs=epochs, quiet=False), names=names, settings=settings, seeds=[seed])

@@ -50,8 +50,7 @@ class TPGM(Method):
         init:str|float="min/2", # First radius: "min/2", "max/2", or a fraction of the largest row norm
         keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
     ):
-        self.lr, self.init, self._first = positive("lr", lr), init, _first_radius(init)
-        self.relative = relative
+        self.lr, self.relative, self.init, self._first = positive("lr", lr), relative, init, _first_radius(init)
         super().__init__(model, anchor=anchor, norm=norm, exclude=exclude, keep=keep)
         self.state = _begin(self.measure().layers)
         self._compared, self._loaded = False, False                           # with the other processes; since then
