@@ -187,7 +187,7 @@ def test_search_finds_the_callback_and_lands_on_it(tab):
     page.wait_for_url(f"**/{CALLBACK}#tpgmcallback")
     assert in_sight(page, "#tpgmcallback")
 
-@pytest.mark.parametrize("word,where", [("fine_tune_tpgm", "api/callback/verbs.html"), ("radii", "api/viz/radii.html"), ("quickstart", "tutorials/quickstart.html")])
+@pytest.mark.parametrize("word,where", [("fine_tune_tpgm", "api/callback/recipe.html"), ("radii", "api/viz/radii.html"), ("quickstart", "tutorials/quickstart.html")])
 def test_search_puts_the_best_page_first(tab, word, where):
     page = tab().open()
     page.locator("#quarto-search input").fill(word)
