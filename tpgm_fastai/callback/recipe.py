@@ -30,6 +30,8 @@ tpgm_recipe = dict(every="fit", steps=25, lr=1e-2, relative=True)             # 
 # %% ../../nbs/api/callback/recipe.ipynb #5f1d0009
 def _fit_head(learn, lr, epochs, say):
     "Fit the head to the frozen body: logistic regression, or epochs where that does not apply"
+    if len(learn.dls.loaders) < 2:
+        raise ValueError("This learner has no validation set, and fastai's training needs one: make `dls` with both.")
     same_classes(class_names(learn.dls.train), class_names(learn.dls.valid), "The validation set")
     try:
         linear_probe(learn)
@@ -76,7 +78,6 @@ def _about(epochs, lr, cap):
     "Of the second phase"
     said = f"{epochs} epoch{'s'*(epochs > 1)}, learning rate up to {lr}"
     return said if cap is None else f"{said}, steps capped at {cap} of the loss"
-
 
 # %% ../../nbs/api/callback/recipe.ipynb #5f1d0012
 @delegates(Learner.fit_one_cycle, but=["n_epoch", "lr_max"])

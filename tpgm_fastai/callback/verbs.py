@@ -126,4 +126,3 @@ def add_verbs(
         getattr(Learner, verb).__doc__ = (
             f"`Learner.{fit.__name__}` with a `{kind.__name__}`, which stays attached as `learn.{name}`; returns the "
             f"learner\n\n{kind.__doc__ or ''}")
-

@@ -113,7 +113,6 @@ def restart_(self:TPGM):
     for k,v in _begin(self.state["radius"]).items():
         if k != "skipped": self.state[k].copy_(v)
 
-
 # %% ../../nbs/api/methods/tpgm.ipynb #8a619382
 @patch
 def _adam_step(self:TPGM, closure, measured, new, steps):
