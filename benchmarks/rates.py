@@ -1,23 +1,51 @@
 """How much does the learning rate matter? The first picture of README.md. `python benchmarks/rates.py glyphs`
 
-Methods that are used with one setting, each at every learning rate and over ten seeds, on an embedded benchmark: glyphs, vit (the glyphs with a transformer) or emoji. Every run is tested, after a
-choice on validation data has been written down. What was stopped goes on when it is started again. One thread for each run."""
+Methods that are used with one setting, each at every learning rate and over ten seeds, on a benchmark: glyphs, vit (the glyphs with a transformer), emoji, sentiment or sentiment-plain (from a MiniLM
+that has not learned of sentiment before). Every run is tested, after a choice on validation data has been written down. What was stopped goes on when it is started again. One thread for each run. Results that are there of other methods stay."""
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
 matplotlib.use("agg")
+import pandas as pd
 from fastcore.script import call_parse
 from matplotlib import pyplot as plt
 
+from tpgm_fastai.callback.registry import register_method
+from tpgm_fastai.callback.tpgm_posthoc import tpgm_posthoc_published
 from tpgm_fastai.evaluate.results import comparison_table, Results
 from tpgm_fastai.experiments.protocol import Comparison, Plan
-from tpgm_fastai.tasks.core import find_task
+from tpgm_fastai.methods.interpolate import wise_ft
+from tpgm_fastai.tasks.core import bind_task
 from tpgm_fastai.viz.comparison import plot_rates
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE/"results"/"rates"
-METHODS = "lp", "lp_ft", "wise", "tpgm", "tpgm_authors", "lp_ft_capped", "tpgm_capped"
+METHODS = "lp", "lp_ft", "wise", "tpgm", "tpgm_authors", "lp_ft_capped", "tpgm_capped", "capped_wise", "capped_l2", "fine_tune_tpgm"
+TASKS = {d: bind_task(d) for d in ("glyphs", "vit", "emoji", "sentiment")} | {"sentiment-plain": bind_task("sentiment", foundation=False)}
 RATES = dict(glyphs=(1e-3, 4e-3, 1e-2, 4e-2), vit=(1e-3, 4e-3, 4e-2), emoji=(1e-4, 1e-3, 3e-3)) # Data set → learning rates
+RATES |= {d: (2e-5, 5e-4) for d in TASKS if d.startswith("sentiment")}
+
+@register_method("capped_wise", "LP-FT, steps capped, then WiSE-FT, α = 0.5", after="lp_ft_capped")
+def _capped_wise(run, lr): return run.learner(wise_ft(run.start, run.finished("lp_ft_capped", lr=lr)[0], .5))
+
+@register_method("capped_l2", "LP-FT, steps capped, then tpgm_project", after="lp_ft_capped", needs_radius_data=True)
+def _capped_l2(run, lr):
+    learn = run.learner(run.finished("lp_ft_capped", lr=lr)[0])
+    learn.tpgm_project(run.start, dl=run.task.radius_dl, **tpgm_posthoc_published)
+    return learn
+
+def beside(results, folder):
+    "Results, beside those in `folder` of other methods"
+    if not (folder/"about.json").exists(): return results
+    was, keys = Results.load(folder), set(results.labels)
+    about = dict(results.about)
+    for k in ("settings", "chosen", "labels"):
+        both = was.about[k] | about[k]
+        about[k] = {m: both[m] for m in sorted(both, key=METHODS.index)}
+    def rows(k): return pd.concat([(t := getattr(was, k))[~t.method.isin(keys)], getattr(results, k)], ignore_index=True)
+    def in_order(t): return t.sort_values("method", key=lambda m: m.map(METHODS.index), kind="stable", ignore_index=True)
+    return replace(results, about=about, **{k: in_order(rows(k)) for k in ("trained", "tested", "layers")})
 
 def picture(results):
     "The first picture of README.md"
@@ -29,7 +57,7 @@ def picture(results):
 
 @call_parse(pos=["data"])
 def main(
-    data:str="glyphs", # glyphs, vit or emoji
+    data:str="glyphs", # A key of `TASKS`
     seeds:int=10, # Number of seeds, from 0
     methods:str=" ".join(METHODS), # Keys of `runs.methods`, with spaces between
     epochs:int=10, # Epochs of fine-tuning
@@ -38,10 +66,11 @@ def main(
     only_train:bool=False, # Choose and test nothing yet
 ):
     "Accuracy in and out of distribution at every learning rate"
-    c = Comparison(Plan(find_task(data).make, Path(work)/data, epochs=epochs), names=methods.split(), lrs=RATES[data], seeds=seeds, jobs=jobs)
+    c = Comparison(Plan(TASKS[data], Path(work)/data, epochs=epochs), names=methods.split(), lrs=RATES[data], seeds=seeds, jobs=jobs)
     c.train()
     if only_train: return
     c.test(all=True)
-    c.results.save(RESULTS/data)
+    results = beside(c.results, RESULTS/data)
+    results.save(RESULTS/data)
     if data == "glyphs": picture(Results.load(RESULTS/data))
-    print(comparison_table(c.results).to_string())
+    print(comparison_table(results).to_string())

@@ -13,6 +13,7 @@ from variants import BENCHMARKS, collect, done
 
 from tpgm_fastai.callback.core import new_layers
 from tpgm_fastai.callback.radius_data import Batches, batch_loss
+from tpgm_fastai.callback.tpgm_posthoc import tpgm_posthoc_published
 from tpgm_fastai.core.adam import adam_
 from tpgm_fastai.core.displacement import Displacement
 from tpgm_fastai.core.radius_pass import radius_pass
@@ -34,7 +35,7 @@ def average(run, tuned, alpha=.5): return wise_ft(run.start, tuned, alpha)
 def project(run, tuned, **options):
     "TPGM after the fact"
     learn = run.learner(tuned)
-    learn.tpgm_project(run.start, dl=run.task.radius_dl, **options)
+    learn.tpgm_project(run.start, dl=run.task.radius_dl, **tpgm_posthoc_published | options)
     return learn.model.state_dict()
 
 def ratios(run, tuned, steps=50, lr=.02, prior=0.):
@@ -73,7 +74,7 @@ AFTER = {
     **both_norms(), **both_norms(steps=25), **both_norms(steps=50), **both_norms(init="max/2"), **both_norms(steps=50, lr=1e-3), **both_norms(steps=50, lr=1e-1),
     **{f", {n}, averaged": then(partial(project, norm=n), average) for n in ("l2", "mars")},
     ", mars steps=50, averaged": then(partial(project, norm="mars", steps=50), average),
-    **shares(.005, 50), **shares(.01, 25), **shares(.005, 100), **shares(.01, 50),
+    **shares(.005, 50), **shares(.01, 25),
     ", ratios": ratios, ", ratios prior=.1": partial(ratios, prior=.1), ", ratios lr=.005": partial(ratios, lr=.005)}
 BASES = {"LP-FT": "lp_ft", "LP-FT capped": "lp_ft_capped", "TPGM once per epoch, capped": "tpgm_capped"}
 ON = {"LP-FT": ("", ", averaged"), "TPGM once per epoch, capped": ("", ", averaged", ", mars", ", l2")}

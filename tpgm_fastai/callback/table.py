@@ -22,12 +22,14 @@ def _states(table):
     found = np.select(list(holds.values()), list(holds), "inside")
     return pd.Categorical(found, ["pinned", "unmoved", "inside", "at its bound", "free"])
 
+# %% ../../nbs/api/callback/table.ipynb #2daa0de0
 def layers_table(
     radius:dict, # Layer → its radius, infinite where it has none
     *, weights:list, # How many weights each layer has
     size:list, # Mean norm of its pretrained rows
     distance:list, # Largest norm of a row's displacement
     moved:list, # L2 norm of its whole displacement
+    reached:list=None, # Distance that the last radius step found; None where radii are not learned
 )->pd.DataFrame: # As from `radii_table`
     "The table of `radii_table` from what was measured, with no model at hand"
     index = pd.Index(radius, name="layer")
@@ -35,6 +37,9 @@ def layers_table(
     known = table["size"].where(table["size"] > 0)
     table["change"], table["allowed"] = table.distance/known, table.radius/known
     table["used"] = (table.distance/table.radius).where(table.distance > 0, 0.)
+    if reached is not None:
+        found = pd.Series(reached, index)
+        table["kept"] = (table.distance/found).clip(upper=1.).where(found > 0)
     squares = np.square(np.array(moved, dtype=float))
     table["share"] = squares/squares.sum() if squares.sum() > 0 else 0.
     table["state"] = _states(table)
@@ -85,5 +90,7 @@ def blocks_table(
     by_block = pd.get_dummies(table.state).assign(layers=1, weights=table.weights, share=table.share)
     sums = by_block.groupby(pd.Index(layer_blocks(table.index, depth), name="block"), sort=False).sum()
     allowed = table.allowed.where(np.isfinite(table.radius), table.change)
-    means = block_means(table[["change", "used"]].assign(allowed=allowed), table.weights, depth)
-    return sums.join(means)[["layers", "weights", "change", "allowed", "used", "share", *table.state.cat.categories]]
+    known = [k for k in ("change", "used", "kept") if k in table]
+    means = block_means(table[known].assign(allowed=allowed), table.weights, depth)
+    columns = ["layers", "weights", "change", "allowed", *known[1:], "share", *table.state.cat.categories]
+    return sums.join(means)[columns]

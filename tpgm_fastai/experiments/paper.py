@@ -24,6 +24,7 @@ from torch import nn
 from ..callback.probe import linear_probe
 from ..callback.registry import MethodInfo
 from ..callback.tpgm import tpgm_published, TPGMCallback
+from ..callback.tpgm_posthoc import tpgm_posthoc_published
 from ..evaluate.results import by_domain, Results
 from .protocol import Comparison, Plan
 from ..methods.interpolate import wise_ft
@@ -31,7 +32,6 @@ from ..models.clip import clip_stats, zero_shot_head
 from ..models.vision import adamw
 from ..tasks.core import DomainTask
 from ..tasks.domainnet import domainnet_stats
-from ..callback import tpgm_posthoc # `Learner.tpgm_project`
 
 # %% ../../nbs/api/experiments/paper.ipynb #46f34847
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _wise(run, lr, alpha): return run.learner(wise_ft(run.start, run.finished("f
 def _projected(run, lr):
     learn = run.learner(run.finished("ft", lr=lr)[0])
     run.reseed()
-    learn.tpgm_project(run.start, dl=run.task.radius_dl, norm="l2", lr=1e-2, steps=200, init="min/2", exclude=())
+    learn.tpgm_project(run.start, dl=run.task.radius_dl, exclude=(), **tpgm_posthoc_published)
     return learn
 
 # %% ../../nbs/api/experiments/paper.ipynb #6a390e2a

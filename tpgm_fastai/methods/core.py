@@ -94,12 +94,15 @@ def check(self:Method):
 @torch.no_grad()
 def measured(self:Method)->dict: # Lists in the order of `anchor.names`
     """How large layers are and how far they have moved: `weights` (how many), `size` (mean norm of pretrained rows),
-    `distance` (largest norm of a row's displacement) and `moved` (L2 norm of the whole displacement)"""
+    `distance` (largest norm of a row's displacement), `moved` (L2 norm of the whole displacement), and where radii are
+    learned `reached` (the distance that the last of their steps found)"""
     a, norm, far = self.anchor, get_norm(self.norm), self.measure().layers
     l2 = rows_of(a.params, "l2")
     moved = l2.reduce(l2.norms(a.weights, a.values), "max")
-    return dict(weights=[p.numel() for p in a.params], size=[norm(wide(v)).double().mean().item() for v in a.values],
-                distance=far.tolist(), moved=moved.tolist())
+    size = [norm(wide(v)).double().mean().item() for v in a.values]
+    reached = dict(reached=self.state["reached"].tolist()) if "reached" in self.state else {}
+    found = dict(weights=[p.numel() for p in a.params], size=size, distance=far.tolist(), moved=moved.tolist())
+    return found | reached
 
 # %% ../../nbs/api/methods/core.ipynb #2c628b65
 def _check_state(state, method):

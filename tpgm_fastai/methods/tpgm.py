@@ -34,7 +34,7 @@ def _begin(layers):
     "State before the first step: every layer is free, and Adam's moments are 0"
     zeros = torch.zeros_like(layers)
     adam = {k: zeros.clone() for k in ("exp_avg", "exp_avg_sq", "step")}
-    return dict(radius=zeros + torch.inf, **adam, skipped=zeros[0].clone())
+    return dict(radius=zeros + torch.inf, **adam, reached=zeros.clone(), skipped=zeros[0].clone())
 
 # %% ../../nbs/api/methods/tpgm.ipynb #c3dae8b9
 class TPGM(Method):
@@ -89,6 +89,7 @@ def _learn(self:TPGM, closure, measured, steps):
     positive("steps", steps, int)
     if n_processes() > 1 and not self._compared: self._compare(measured, steps)
     self._start(measured)
+    self.state["reached"].copy_(measured.layers.nan_to_num(0, 0, 0))
     new = []                                                                  # found room for within a step
     return torch.stack([self._adam_step(closure, measured, new, steps) for _ in range(steps)]).mean()
 

@@ -42,8 +42,8 @@ class RadiiInterpretation:
     )->pd.DataFrame: # Rows of `table`, and `together`, the share of a layer and all above it
         "Where the change went: the layers with the largest share of it first"
         top = self.table.sort_values("share", ascending=False, kind="stable")
-        columns = ["weights", "change", "allowed", "used", "state", "share", "together"]
-        return top.assign(together=top.share.cumsum())[columns].iloc[:k]
+        columns = ["weights", "change", "allowed", "used", "kept", "state", "share", "together"]
+        return top.assign(together=top.share.cumsum())[[c for c in columns if c == "together" or c in top]].iloc[:k]
 
 # %% ../../nbs/api/viz/radii.ipynb #bff15e67
 def _log_of(saved):
@@ -65,6 +65,16 @@ def from_file(cls:RadiiInterpretation,
     table = layers_table(dict(zip(names, radius)), **state["measured"])
     return cls(table, _log_of(state["log"]) if "log" in state else None)
 
+# %% ../../nbs/api/viz/radii.ipynb #07d184fe
+def _reached(table):
+    "Change of every layer before the last radius step"
+    return table.change/table.kept
+
+def _one_projection(table):
+    "Whether all layers that moved are at their bounds, so that a radius says no more than the distance"
+    moved = table.state[table.distance > 0]
+    return "kept" in table and (moved == "at its bound").all() and _reached(table).notna().any()
+
 # %% ../../nbs/api/viz/radii.ipynb #07d184ff
 @patch
 def plot_radii(self:RadiiInterpretation,
@@ -74,6 +84,9 @@ def plot_radii(self:RadiiInterpretation,
     table = self.table
     ax = axes_or_new(ax, figsize=(6, rows_height(len(table), around=.9, most=14)))
     rows, held, bound = np.arange(len(table)), table.state == "at its bound", np.isfinite(table.allowed)
+    if _one_projection(table):
+        ax.barh(rows, _reached(table), color=pale, height=.75, label="before the projection")
+        bound &= ~held
     for which,colour,label in ((~held, blue, "distance"), (held, orange, "distance, at the radius")):
         if which.any(): ax.barh(rows[which], table.change[which], color=colour, height=.75, label=label)
     if bound.any():
@@ -88,12 +101,16 @@ def plot_radii(self:RadiiInterpretation,
 # %% ../../nbs/api/viz/radii.ipynb #761b3235
 _faces = {"pinned": pale, "unmoved": "#ffffff", "inside": "#6baed6", "at its bound": orange, "free": "#ffffff"}
 
-def _cell(state, used=None):
-    "How the cell of a layer looks; inside its ball it is the darker the more of its radius is used"
-    shaded = state == "inside" and used is not None
-    face = plt.get_cmap("Blues")(.25 + .65*used) if shaded else _faces[state]
+_shades = {"inside": ("Blues", "used"), "at its bound": ("Oranges", "kept")} # State → colours of a column
+
+def _cell(state, layer=None):
+    "How the cell of a layer looks: the darker, the more it used of its radius, or kept of its way"
+    colours, column = _shades.get(state, (None, None))
+    share = getattr(layer, column or "", np.nan)
+    face = _faces[state] if np.isnan(share) else plt.get_cmap(colours)(.25 + .65*share)
     return dict(fc=face, ec="0.5", hatch="/////" if state == "unmoved" else None)
 
+# %% ../../nbs/api/viz/radii.ipynb #761b3236
 def _draw_cells(ax, table, block):
     "A cell for every layer, a strip for every block"
     place = table.groupby(block).cumcount()
@@ -101,7 +118,7 @@ def _draw_cells(ax, table, block):
     widest = place.max() + 1
     for layer,left,name in zip(table.itertuples(), place, block):
         corner, edge = (left, row[name] - .38), .5 if widest < 60 else 0
-        ax.add_patch(Rectangle(corner, 1, .76, lw=edge, **_cell(layer.state, layer.used)))
+        ax.add_patch(Rectangle(corner, 1, .76, lw=edge, **_cell(layer.state, layer)))
     ax.set(xlim=(-.05, max(widest, 6) + .05), xticks=[])
     ax.spines[:].set_visible(False)
     named_rows(ax, row)
@@ -111,12 +128,16 @@ def _draw_cells(ax, table, block):
     legend_above(ax, handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, handlelength=1)
 
 # %% ../../nbs/api/viz/radii.ipynb #d06ad8f0
-def _draw_bars(change, share, blocks):
-    "What every block changed, what it was allowed, and its part in the whole change"
+def _outline(table, blocks, depth):
+    "What is drawn around the change of every block, and its name"
+    if _one_projection(table): return block_means(_reached(table), table.weights, depth), "before the projection"
+    return blocks.allowed.where(blocks.free + blocks.unmoved < blocks.layers), "allowed"
+
+def _draw_bars(change, share, blocks, outline, label):
+    "What every block changed, an outline around that, and its part in the whole change"
     rows = np.arange(len(blocks))
-    allowed = blocks.allowed.where(blocks.free + blocks.unmoved < blocks.layers)
-    change.barh(rows, allowed, height=.76, fc="none", ec="0.5", lw=1, label="allowed")
-    change.barh(rows, blocks.change, height=.5, color=blue, label="used")
+    change.barh(rows, outline, height=.76, fc="none", ec="0.5", lw=1, label=label)
+    change.barh(rows, blocks.change, height=.5, color=blue, label="used" if label == "allowed" else "kept")
     share.barh(rows, blocks.share, height=.5, color=grey)
     change.set_xlabel("change, relative to\npretrained weights")
     share.set_xlabel("share of the\nwhole change")
@@ -136,7 +157,7 @@ def plot_blocks(self:RadiiInterpretation,
     blocks = blocks_table(self.table, depth)
     size = 8, rows_height(len(blocks), each=.25, around=1.2, least=2.2, most=9)
     axs = axes_or_new(axs, 3, figsize=size, sharey=True, width_ratios=(2.2, 2, 1.2))
-    _draw_bars(*axs[1:], blocks)
+    _draw_bars(*axs[1:], blocks, *_outline(self.table, blocks, depth))
     _draw_cells(axs[0], self.table, layer_blocks(self.table.index, depth)) # last: it names the rows of all three
     return axs
 
