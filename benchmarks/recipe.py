@@ -77,7 +77,8 @@ AFTER = {
     **shares(.005, 50), **shares(.01, 25),
     ", ratios": ratios, ", ratios prior=.1": partial(ratios, prior=.1), ", ratios lr=.005": partial(ratios, lr=.005)}
 BASES = {"LP-FT": "lp_ft", "LP-FT capped": "lp_ft_capped", "TPGM once per epoch, capped": "tpgm_capped"}
-ON = {"LP-FT": ("", ", averaged"), "TPGM once per epoch, capped": ("", ", averaged", ", mars", ", l2")}
+LESS = "", ", averaged", ", l2", ", mars", ", l2 init=max/2", ", mars init=max/2", ", l2 share 0.01 steps=25", ", mars share 0.01 steps=25"
+ON = {"LP-FT": LESS, "TPGM once per epoch, capped": ("", ", averaged", ", mars", ", l2")}
 RECIPES = {"linear probe": None, **{b + a: (BASES[b], AFTER[a]) for b in BASES for a in ON.get(b, AFTER)}}
 
 def of_a_seed(data, seed, lr, names):
