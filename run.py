@@ -3,7 +3,8 @@
 
     python3 run.py demo [options]          fine-tune on the bundled data (the options of tpgm-finetune)
     python3 run.py test [--quick] [paths]  run every notebook as a test, or no slow cells and no tutorials
-                                           (other options go to pytest; --nb-update stores the new outputs)
+                                           (other options go to pytest: --nb-update stores the new outputs, --cov
+                                           measures coverage, which takes a sixth longer)
     python3 run.py install                 only prepare the environment, with the developers' tools
 
 The first run makes a virtual environment in .venv (or in $VENV) and downloads what the package needs."""
@@ -92,7 +93,7 @@ def workers():
 def test(args):
     ensure(DEV)
     args, quick = [a for a in args if a != "--quick"], "--quick" in args
-    full = "--nb-flags=slow", "--nb-compare", "--cov", "--cov-report=term-missing:skip-covered"
+    full = "--nb-flags=slow", "--nb-compare"
     opts = ["--ignore=nbs/tutorials"] if quick else full[:1] if "--nb-update" in args else full
     path = os.pathsep.join(filter(None, [str(ROOT/".ci"), os.environ.get("PYTHONPATH")]))
     env = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYTHONHASHSEED": "0", **os.environ, "PYTHONPATH": path}
