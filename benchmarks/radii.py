@@ -1,6 +1,6 @@
 """The picture of radii in README.md: what a network learned to change. `python benchmarks/radii.py`
 
-TPGM in its default form on the embedded glyphs, from a probed head. The radii go to results/radii.pt, and the picture is drawn from that file."""
+The verb on the embedded glyphs, as in the quickstart. The radii go to results/radii.pt, and the picture is drawn from that file."""
 from pathlib import Path
 
 import matplotlib
@@ -9,8 +9,7 @@ import torch
 from fastai.torch_core import set_seed
 from fastcore.script import call_parse
 
-from tpgm_fastai.callback import tpgm_posthoc, verbs
-from tpgm_fastai.callback.probe import linear_probe
+from tpgm_fastai.callback import recipe
 from tpgm_fastai.tasks.glyphs import glyph_task
 from tpgm_fastai.viz.radii import RadiiInterpretation
 
@@ -19,15 +18,15 @@ HERE = Path(__file__).resolve().parent
 @call_parse
 def main(
     seed:int=0, # Fonts, order of the batches, and head
-    epochs:int=10, # Epochs of fine-tuning
-    lr:float=4e-3, # Highest learning rate
+    epochs:int=5, # Epochs of fine-tuning
+    lr:float=2e-3, # Highest learning rate
 ):
     "Train, save the radii, draw them"
     torch.set_num_threads(1)
     task = glyph_task(seed=seed)
     set_seed(seed)
-    learn = linear_probe(task.learner())
-    learn.fit_tpgm(epochs, lr, dl=task.radius_dl)
+    learn = task.learner()
+    learn.fine_tune_tpgm(epochs, lr, dl=task.radius_dl)
     learn.tpgm.save(file := HERE/"results"/"radii.pt")
     interp = RadiiInterpretation.from_file(file)
     interp.plot_blocks()[0].figure.savefig(HERE.parent/"nbs"/"images"/"radii.png", dpi=150)

@@ -21,15 +21,15 @@ from tpgm_fastai.viz.comparison import plot_rates
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE/"results"/"rates"
-METHODS = "lp", "lp_ft", "wise", "tpgm", "tpgm_authors", "lp_ft_capped", "tpgm_capped", "capped_wise", "capped_l2", "fine_tune_tpgm"
+METHODS = "lp", "lp_ft", "wise", "fine_tune_tpgm", "tpgm_authors", "lp_ft_capped", "capped_wise", "tpgm", "tpgm_capped", "capped_l2"
 TASKS = {d: bind_task(d) for d in ("glyphs", "vit", "emoji", "sentiment")} | {"sentiment-plain": bind_task("sentiment", foundation=False)}
 RATES = dict(glyphs=(1e-3, 4e-3, 1e-2, 4e-2), vit=(1e-3, 4e-3, 4e-2), emoji=(1e-4, 1e-3, 3e-3)) # Data set → learning rates
 RATES |= {d: (2e-5, 5e-4) for d in TASKS if d.startswith("sentiment")}
 
-@register_method("capped_wise", "LP-FT, steps capped, then WiSE-FT, α = 0.5", after="lp_ft_capped")
+@register_method("capped_wise", "steps capped, then WiSE-FT", after="lp_ft_capped")
 def _capped_wise(run, lr): return run.learner(wise_ft(run.start, run.finished("lp_ft_capped", lr=lr)[0], .5))
 
-@register_method("capped_l2", "LP-FT, steps capped, then tpgm_project", after="lp_ft_capped", needs_radius_data=True)
+@register_method("capped_l2", "steps capped, then TPGM as published", after="lp_ft_capped", needs_radius_data=True)
 def _capped_l2(run, lr):
     learn = run.learner(run.finished("lp_ft_capped", lr=lr)[0])
     learn.tpgm_project(run.start, dl=run.task.radius_dl, **tpgm_posthoc_published)
@@ -50,7 +50,7 @@ def beside(results, folder):
 def picture(results):
     "The first picture of README.md"
     axs = plt.subplots(1, 2, figsize=(8.4, 3.2), sharex=True, layout="constrained")[1]
-    plot_rates(results, names=["lp_ft", "wise", "tpgm_authors", "tpgm", "lp_ft_capped", "tpgm_capped"], axs=axs, floor=70)
+    plot_rates(results, names=["fine_tune_tpgm", "lp_ft", "wise", "tpgm_authors", "lp_ft_capped", "capped_wise"], axs=axs, floor=74)
     file = HERE.parent/"nbs"/"images"/"rates.png"
     file.parent.mkdir(exist_ok=True)
     axs[0].figure.savefig(file, dpi=150)

@@ -49,7 +49,7 @@ def show_comparison(
 def _looks(labels):
     "Method → colour and mark"
     others = [m for m in labels if m != "lp"]
-    looks = {m: dict(color=colours[i % 6], marker=marks[(i + i//6) % 7]) for i,m in enumerate(others)}
+    looks = {m: dict(color=colours[i % 6], marker=marks[i % 7]) for i,m in enumerate(others)}
     return {m: looks.get(m, dict(color="#7f7f7f", marker="X")) for m in labels}
 
 # %% ../../nbs/api/viz/comparison.ipynb #29573333
