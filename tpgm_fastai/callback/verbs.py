@@ -119,7 +119,7 @@ def add_verbs(
     kind, # Class of a callback
 ):
     "Give `Learner` the verbs `fine_tune_<name>` and `fit_<name>` of a callback, such as `fine_tune_ftp`"
-    name = camel2snake(kind.__name__.removesuffix("Callback"))
+    name = kind.name if isinstance(kind.name, str) else camel2snake(kind.__name__.removesuffix("Callback"))
     for word,fit in dict(fine_tune=Learner.fine_tune, fit=Learner.fit_one_cycle).items():
         if (verb := f"{word}_{name}") in getattr(kind, "own_verbs", ()): continue
         add_verb(verb, kind, fit)
