@@ -15,7 +15,7 @@ from tpgm_fastai.callback.registry import register_method
 from tpgm_fastai.callback.tpgm_posthoc import tpgm_posthoc_published
 from tpgm_fastai.evaluate.results import comparison_table, Results
 from tpgm_fastai.experiments.protocol import Comparison, Plan
-from tpgm_fastai.methods.interpolate import wise_ft
+from tpgm_fastai.methods.averaging import wise_ft
 from tpgm_fastai.tasks.core import bind_task
 from tpgm_fastai.viz.comparison import plot_rates
 

@@ -20,7 +20,7 @@ from tpgm_fastai.core.radius_pass import radius_pass
 from tpgm_fastai.evaluate.domains import evaluate_domains
 from tpgm_fastai.evaluate.metrics import accuracies
 from tpgm_fastai.experiments.run import Run
-from tpgm_fastai.methods.interpolate import wise_ft
+from tpgm_fastai.methods.averaging import wise_ft
 from tpgm_fastai.tasks.core import find_task
 
 FILE = Path(__file__).parent/"results"/"recipe.csv"

@@ -25,7 +25,7 @@ from .evaluate.metrics import accuracies, prediction_metrics, show_domains
 from .evaluate.results import comparison_table, Results
 from .evaluate.robustness import effective_robustness, wise_curve
 from .experiments.protocol import compare
-from .methods.interpolate import wise_ft
+from .methods.averaging import wise_ft
 from .methods.saving import load_radii, save_radii
 from .models.clip import clip_learner, zero_shot_head
 from .tasks.core import DomainTask

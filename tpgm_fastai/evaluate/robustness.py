@@ -17,7 +17,7 @@ from ..core.checks import did_you_mean
 from ..core.isolate import forget_caches
 from ..core.parameters import clone_state, unwrap
 from .domains import evaluate_domains, learner_progress
-from ..methods.interpolate import wise_ft
+from ..methods.averaging import wise_ft
 
 # %% ../../nbs/api/evaluate/robustness.ipynb #6c5d63e5
 def effective_robustness(

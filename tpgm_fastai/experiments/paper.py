@@ -27,7 +27,7 @@ from ..callback.tpgm import tpgm_published, TPGMCallback
 from ..callback.tpgm_posthoc import tpgm_posthoc_published
 from ..evaluate.results import by_domain, Results
 from .protocol import Comparison, Plan
-from ..methods.interpolate import wise_ft
+from ..methods.averaging import wise_ft
 from ..models.clip import clip_stats, zero_shot_head
 from ..models.vision import adamw
 from ..tasks.core import DomainTask

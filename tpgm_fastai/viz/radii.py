@@ -18,8 +18,9 @@ import pandas as pd
 
 from ..callback.core import AnchorCallback
 from ..callback.recorder import RadiiRecorder
-from ..callback.table import block_means, blocks_table, layer_blocks, layers_table, radii_table
+from ..callback.table import block_means, blocks_table, layers_table, radii_table
 from ..core.io import load_tree
+from ..core.parameters import layer_blocks
 from tpgm_fastai.viz.style import (
     axes_or_new, blue, colours, grey, legend_above, legend_beside, marks, named_rows, orange, pale, percent_axis,
     plain_axes, positive_span, rows_height

@@ -15,7 +15,7 @@ from matplotlib.ticker import (
 )
 import numpy as np
 
-from ..callback.table import layer_blocks
+from ..core.parameters import layer_blocks
 
 # %% ../../nbs/api/viz/style.ipynb #bd423e91
 colours = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00" # Okabe and Ito's, without black and yellow
