@@ -21,8 +21,9 @@ class SPDCallback(AnchorCallback):
     make = SPD
     def __init__(self,
         strength:float=1., # λ, how much of the last step away from the anchor is taken back
+        by_depth:bool=False, # Let λ fall from block to block, to 0 in the last (MAPS, CVPR 2026)
         **kwargs # As for `AnchorCallback`
-    ): super().__init__(strength=strength, **kwargs)
+    ): super().__init__(strength=strength, by_depth=by_depth, **kwargs)
 
     def stepped(self):
         if self.graded: self.method.step_()

@@ -12,8 +12,20 @@ import torch
 from torch import nn
 
 from ..core.displacement import flags, GradientMemory
+from ..core.parameters import layer_blocks
 from ..core.patch import patch
 from .core import Method
+
+# %% ../../nbs/api/methods/spd.ipynb #c18c9c99
+def _strengths(names, strength, by_depth):
+    "λ of every layer; by depth it is that of its block, in a straight line from the first block to 0 in the last"
+    if not by_depth: return [float(strength)]*len(names)
+    blocks = layer_blocks(names)
+    order = {b: i for i,b in enumerate(dict.fromkeys(blocks))}
+    if len(order) < 2:
+        raise ValueError(f"by_depth=True: all layers of this model are one block, {blocks[0]!r}, so that no strength "
+                         "can fall from block to block.")
+    return [strength*(1 - order[b]/(len(order) - 1)) for b in blocks]
 
 # %% ../../nbs/api/methods/spd.ipynb #c18c9c9a
 class SPD(Method):
@@ -22,13 +34,15 @@ class SPD(Method):
         model:nn.Module, # The model that is fine-tuned
         *,
         strength:float=1., # λ, how much of the last step away from the anchor is taken back
+        by_depth:bool=False, # Let λ fall from block to block, to 0 in the last (MAPS, CVPR 2026)
         anchor=None, # Pretrained weights: a state dict, a module, or None for the model as it is now; copied
         exclude=(), # What is not constrained (a new head): parameter or module names, glob patterns, modules
         keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
     ):
         if not 0 <= strength < torch.inf: raise ValueError(f"strength must be a number of 0 or more, not {strength!r}.")
         super().__init__(model, anchor=anchor, norm="l2", exclude=exclude, keep=keep)
-        self.memory, self.strength = GradientMemory(self.displacement), strength
+        self.memory, self.strength, self.by_depth = GradientMemory(self.displacement), strength, by_depth
+        self.strengths = torch.tensor(_strengths(self.anchor.names, strength, by_depth))
         self.state = dict(distance=self.measure().layers)
 
 # %% ../../nbs/api/methods/spd.ipynb #f4117a8a
@@ -40,7 +54,7 @@ def step_(self:SPD):
     if changed := self.memory.stale(): self.forget_(changed)
     away = self.rows.reduce(self.memory.compare().dots, "sum") > 0
     before, now = self.state["distance"], self.displacement.measure(out=self.memory.last).layers
-    back = (self.strength*((now - before)/now).clamp(0, 1)).clamp(max=1)
+    back = (self.strengths.to(now)*((now - before)/now).clamp(0, 1)).clamp(max=1)
     back = back.where(away & (before > 0) & (now > 0) & now.isfinite(), 0)
     self.displacement.blend(self.rows.spread(1 - back))
     before.copy_(now*(1 - back))
