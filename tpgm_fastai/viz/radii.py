@@ -142,7 +142,7 @@ def _draw_bars(change, share, blocks, outline, label):
     share.barh(rows, blocks.share, height=.5, color=grey)
     change.set_xlabel("change, relative to\npretrained weights")
     share.set_xlabel("share of the\nwhole change")
-    for ax,most in ((change, 4), (share, 3)):
+    for ax,most in ((change, 4), (share, 2)):
         ax.set_xlim(0, None)
         percent_axis(ax.xaxis, most=most)
         plain_axes(ax, "x").tick_params(left=False, labelleft=False)
