@@ -54,7 +54,8 @@ def step_(self:SPD):
     if changed := self.memory.stale(): self.forget_(changed)
     away = self.rows.reduce(self.memory.compare().dots, "sum") > 0
     before, now = self.state["distance"], self.displacement.measure(out=self.memory.last).layers
-    back = (self.strengths.to(now)*((now - before)/now).clamp(0, 1)).clamp(max=1)
+    self.strengths = self.strengths.to(now)
+    back = (self.strengths*((now - before)/now).clamp(0, 1)).clamp(max=1)
     back = back.where(away & (before > 0) & (now > 0) & now.isfinite(), 0)
     self.displacement.blend(self.rows.spread(1 - back))
     before.copy_(now*(1 - back))
