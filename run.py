@@ -96,7 +96,8 @@ def test(args):
     full = "--nb-flags=slow", "--nb-compare"
     opts = ["--ignore=nbs/tutorials"] if quick else full[:1] if "--nb-update" in args else full
     path = os.pathsep.join(filter(None, [str(ROOT/".ci"), os.environ.get("PYTHONPATH")]))
-    env = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYTHONHASHSEED": "0", **os.environ, "PYTHONPATH": path}
+    env = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYTHONHASHSEED": "0", **os.environ, "PYTHONPATH": path,
+           "PATH": os.pathsep.join([str(BIN), os.environ.get("PATH", "")])} # for pages that run our commands
     return call(PYTHON, "-m", "pytest", "-p", "nbtests", "-q", "-n", workers(), "--dist", "load", "--maxschedchunk", "1",
                 f"--nb-memory={LIMIT}", *opts, *args, env=env)
 
