@@ -2,7 +2,8 @@
 """The commands of this repository. They need Python 3.10 or newer with pip, and nothing else.
 
     python3 run.py demo [options]          fine-tune on the bundled data (the options of tpgm-finetune)
-    python3 run.py test [--quick] [paths]  run every notebook as a test, or no slow cells and no tutorials
+    python3 run.py test [--quick] [paths]  run every notebook as a test, or no slow cells, no tutorials and not the
+                                           three longest pages of verification
                                            (other options go to pytest: --nb-update stores the new outputs, --cov
                                            measures coverage, which takes a sixth longer)
     python3 run.py install                 only prepare the environment, with the developers' tools
@@ -18,6 +19,7 @@ PYTHON = BIN/("python.exe" if os.name == "nt" else "python")
 STAMP = VENV/"tpgm_fastai.json"
 DEV = {"dev", "docs", "timm", "clip", "corruptions", "text"}
 TEXTS = "vaderSentiment==3.3.2" # its source archive holds the sentences of the task `sentiment`
+SLOW = "tutorials", *(f"verification/{p}.ipynb" for p in ("distributed", "neighbours", "paper")) # what quick tests leave out
 MEMORY, LIMIT = 2.5, 5 # GB that a notebook takes when it runs as a test, and with which it fails
 
 def say(msg): print(msg, file=sys.stderr, flush=True)
@@ -94,7 +96,7 @@ def test(args):
     ensure(DEV)
     args, quick = [a for a in args if a != "--quick"], "--quick" in args
     full = "--nb-flags=slow", "--nb-compare"
-    opts = ["--ignore=nbs/tutorials"] if quick else full[:1] if "--nb-update" in args else full
+    opts = [f"--ignore=nbs/{p}" for p in SLOW] if quick else full[:1] if "--nb-update" in args else full
     path = os.pathsep.join(filter(None, [str(ROOT/".ci"), os.environ.get("PYTHONPATH")]))
     env = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYTHONHASHSEED": "0", **os.environ, "PYTHONPATH": path,
            "PATH": os.pathsep.join([str(BIN), os.environ.get("PATH", "")])} # for pages that run our commands
