@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from ..core.checks import shortened
-from ..core.parameters import clone_state, layer_blocks, unwrap
+from ..core.parameters import block_depths, clone_state, layer_blocks, unwrap
 
 # %% ../../nbs/api/methods/averaging.ipynb #874f804e
 def _state(name, x):
@@ -75,14 +75,12 @@ def lines_ft(
     start, tuned = _state("start", start), _state("tuned", tuned)
     check_two(start, tuned)
     names = [k for k,v in tuned.items() if _averaged(v)]
-    block = dict(zip(names, layer_blocks(names, depth)))
-    order = {b: i for i,b in enumerate(dict.fromkeys(block.values()))}
-    if len(order) < 2:
-        raise ValueError(f"All layers of this model are one block, {next(iter(order))!r}: pass a larger depth=, or use "
-                         "`wise_ft`, which has one share for all.")
-    new = clone_state(tuned)
-    def share(k): return alpha + (1 - alpha)*order[block[k]]/(len(order) - 1)
-    return new | {k: torch.lerp(start[k].detach().to(new[k]), new[k], share(k)) for k in names}
+    depths, new = block_depths(names, depth), clone_state(tuned)
+    if not any(depths):
+        raise ValueError(f"All layers of this model are one block, {layer_blocks(names, depth)[0]!r}: pass a larger "
+                         "depth=, or use `wise_ft`, which has one share for all.")
+    def kept(k, d): return torch.lerp(start[k].detach().to(new[k]), new[k], alpha + (1 - alpha)*d)
+    return new | {k: kept(k, d) for k,d in zip(names, depths)}
 
 # %% ../../nbs/api/methods/averaging.ipynb #fb7fd17c
 def _states(models):

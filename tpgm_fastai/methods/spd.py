@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ..core.displacement import flags, GradientMemory
-from ..core.parameters import layer_blocks
+from ..core.parameters import block_depths, layer_blocks
 from ..core.patch import patch
 from .core import Method
 
@@ -20,12 +20,11 @@ from .core import Method
 def _strengths(names, strength, by_depth):
     "λ of every layer; by depth it is that of its block, in a straight line from the first block to 0 in the last"
     if not by_depth: return [float(strength)]*len(names)
-    blocks = layer_blocks(names)
-    order = {b: i for i,b in enumerate(dict.fromkeys(blocks))}
-    if len(order) < 2:
-        raise ValueError(f"by_depth=True: all layers of this model are one block, {blocks[0]!r}, so that no strength "
-                         "can fall from block to block.")
-    return [strength*(1 - order[b]/(len(order) - 1)) for b in blocks]
+    depths = block_depths(names)
+    if not any(depths):
+        raise ValueError(f"by_depth=True: all layers of this model are one block, {layer_blocks(names)[0]!r}, so that "
+                         "no strength can fall from block to block.")
+    return [strength*(1 - d) for d in depths]
 
 # %% ../../nbs/api/methods/spd.ipynb #c18c9c9a
 class SPD(Method):
@@ -41,7 +40,7 @@ class SPD(Method):
     ):
         if not 0 <= strength < torch.inf: raise ValueError(f"strength must be a number of 0 or more, not {strength!r}.")
         super().__init__(model, anchor=anchor, norm="l2", exclude=exclude, keep=keep)
-        self.memory, self.strength, self.by_depth = GradientMemory(self.displacement), strength, by_depth
+        self.memory, self.strength = GradientMemory(self.displacement), strength
         self.strengths = torch.tensor(_strengths(self.anchor.names, strength, by_depth))
         self.state = dict(distance=self.measure().layers)
 

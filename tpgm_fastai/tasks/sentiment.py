@@ -247,7 +247,8 @@ def sentiment_task(
     folder, device = sentences_folder(folder), torch.device(device or default_device())
     sets, tests = split_sentences(load_sentences(folder), seed)
     def loader(s, **kw):
-        s = s[:n] if kw else s[:n].sort_values("text", key=lambda t: t.str.len()) # alike long: less to fill up
+        s = s[:n]
+        if "shuffle" not in kw: s = s.sort_values("text", key=lambda t: t.str.len()) # alike long: less to fill up
         return SentenceLoader(_set(s), device=device, **dict(bs=64) | kw)
     check_batch(bs, sets["train"][:n])
     train = loader(sets["train"], bs=bs, shuffle=True, drop_last=True)
