@@ -47,7 +47,8 @@ def evaluate_domains(
     domains:dict, # Domain → loader with labels
     *, id:str=None, # The domain that was trained on; the first by default
     classes:dict=None, # Domain → numbers of the classes it has, for those that have not all
-)->pd.DataFrame: # As of `domain_table`
+    before:pd.DataFrame=None, # What this function returned of the same domains before fine-tuning
+)->pd.DataFrame: # As of `domain_table`; with `before`, what was lost of the accuracy as `forgotten`
     "What the field reports, of a learner (`ValueError` that names the domain)"
     if not domains:
         raise ValueError("There is no domain to test on: pass a dict of names and loaders, the ID domain first.")
@@ -56,7 +57,16 @@ def evaluate_domains(
         if d not in domains: raise ValueError(f"There is no domain {d!r}: {did_you_mean(d, domains)}")
     def predict(d):
         with naming_domain(d): return domain_predictions(learn, domains[d])
-    return domain_table(((d, predict(d)) for d in dict.fromkeys((id, *domains))), classes)
+    df = domain_table(((d, predict(d)) for d in dict.fromkeys((id, *domains))), classes)
+    return df if before is None else _beside(df, before)
+
+def _beside(df, before):
+    "With what was lost of each domain's accuracy"
+    if list(df.index) != list(before.index) or not df.n.equals(before.n):
+        raise ValueError(f"The table before is of other tests: {', '.join(before.index)}, and this one of "
+                         f"{', '.join(df.index)}, or they have other numbers of items.")
+    df.insert(2, "forgotten", before.accuracy - df.accuracy)
+    return df
 
 # %% ../../nbs/api/evaluate/domains.ipynb #d40b7c2d
 def learner_progress(

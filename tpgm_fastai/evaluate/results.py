@@ -110,14 +110,20 @@ def _summary_row(results, by, method, versus):
         other = np.nan if method == versus else by.loc[versus, side].loc[here.index]
         found = dict(mean=here.mean(), sd=here.std(), **_paired(here, other))
         row |= {f"{side}_{k}": v for k,v in found.items()}
-    return row
+    return row | _forgotten(by, method)
+
+def _forgotten(by, method):
+    "What a method has lost out of distribution beside the probe of the same seed, the model before fine-tuning"
+    if "ood" not in by or "lp" not in by.index: return {}
+    lost = by.loc["lp", "ood"] - by.loc[method, "ood"] if method != "lp" else pd.Series(dtype=float)
+    return dict(forgotten_mean=lost.mean(), forgotten_sd=lost.std())
 
 # %% ../../nbs/api/evaluate/results.ipynb #1ffce3a3
 def summary(
     results:Results, # Of `compare`
     versus:str=None, # The method that others are compared with; None for `results.base`
     metric:str="accuracy", # A column of `results.tested`
-)->pd.DataFrame: # One row a method; `id_…` and `ood_…`: mean, sd, diff, diff_sd, p
+)->pd.DataFrame: # One row a method; `id_…` and `ood_…`: mean, sd, diff, diff_sd, p; `forgotten_…`: mean, sd
     "Mean, spread and paired differences of the chosen settings (`ValueError` where `versus` is not there)"
     by, versus = by_seed(results, metric), versus or results.base
     if versus not in by.index:
@@ -133,7 +139,7 @@ def _per_cent(means, spreads, stars=itertools.repeat(1), sign=""):
         return f"{100*mean:{sign}.1f}{spread}" + ("\u00a0*" if p < .05 else "")
     return ["" if np.isnan(row[0]) else text(*row) for row in zip(means, spreads, stars)]
 
-def _caption(about, versus):
+def _caption(about, versus, forgotten=False):
     "What the columns of a table are"
     seeds, settings = about["seeds"], max(map(len, about["settings"].values()))
     base = about["labels"][versus]
@@ -143,7 +149,9 @@ def _caption(about, versus):
                    f"Δ: paired difference to {base}, * where p < 0.05 (t-test).")
     chosen = f"Settings were chosen on ID validation data, among {settings} for each method."
     leak = " The radii learned from that same data." if about["radius_data"] == "valid" else ""
-    return f"{caption} {chosen if settings > 1 else 'Every method had one setting.'}{leak}"
+    lost = (" Forgotten: OOD accuracy lost beside the linear probe, which is the model before fine-tuning; a minus "
+            "says that it was gained.") if forgotten else ""
+    return f"{caption} {chosen if settings > 1 else 'Every method had one setting.'}{leak}{lost}"
 
 # %% ../../nbs/api/evaluate/results.ipynb #7fc9f559
 def comparison_table(
@@ -159,11 +167,13 @@ def comparison_table(
         of = {k: found[f"{side}_{k}"] for k in ("mean", "sd", "diff", "diff_sd", "p")}
         columns["ID" if side == "id" else "OOD mean"] = _per_cent(of["mean"], of["sd"])
         columns[f"Δ {name}"] = _per_cent(of["diff"], of["diff_sd"], of["p"], "+")
+    if lost := "forgotten_mean" in found:
+        columns["forgotten"] = _per_cent(found.forgotten_mean, found.forgotten_sd, sign="+")
     if detail:
         columns |= by_domain(results).iloc[:, 1:-1].mul(100).round(1).to_dict("list")
         columns["seconds"] = found.seconds.round(1).tolist()
     df = pd.DataFrame(dict(setting=found.setting.tolist()) | columns, index=pd.Index(found.label, name="method"))
-    df.attrs["caption"] = _caption(results.about, versus)
+    df.attrs["caption"] = _caption(results.about, versus, lost)
     return df
 
 # %% ../../nbs/api/evaluate/results.ipynb #2d406ad9
