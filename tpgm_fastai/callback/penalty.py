@@ -34,7 +34,7 @@ class PenaltyCallback(AnchorCallback):
 
     def before_step(self):
         super().before_step()
-        if not self.aside: self.method.add_grads_()
+        if not self.aside: self.method.step_()
 
 # %% ../../nbs/api/methods/penalty.ipynb #01987bf0
 register_method(

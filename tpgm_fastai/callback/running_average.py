@@ -34,15 +34,13 @@ class AverageCallback(StepCallback):
     def before_epoch(self):
         if self.there: self._back()
 
-    def before_validate(self):
-        if self.average and not self.there: self._show()
-
+    def before_validate(self): self._show()
     def after_fit(self):
-        if self.average and not self.there: self._show()
+        self._show()
         self.average = self.there = None
 
     def cut_off(self, planned):
-        if self.average and not planned and not self.there: self._show()
+        if not planned: self._show()
 
 # %% ../../nbs/api/methods/running_average.ipynb #ra000033
 @patch
@@ -61,7 +59,8 @@ def _notice(self:AverageCallback):
 
 @patch
 def _show(self:AverageCallback):
-    "Put the average into the model, with what belongs to it"
+    "Put the average into the model, with what belongs to it, unless it is there"
+    if self.average is None or self.there: return
     buffers = [b for m in self.following for b in m.buffers()]
     kept = [b.clone() for b in buffers]
     self.there = dict(weights=self.average.swap_(), buffers=kept)
@@ -162,7 +161,7 @@ def _loss(learn):
     set_loader_state(dl, state)
     return sum(k*l for k,l in found).item()/sum(k for k,_ in found)
 
-# %% ../../nbs/api/methods/running_average.ipynb #ra000058
+# %% ../../nbs/api/methods/running_average.ipynb #ra000061
 register_method("ema", "EMA", EMACallback, paper="Polyak & Juditsky, SICON 1992",
                 help="LP-FT that ends with an exponential moving average of its weights")
 register_method("beta_average", "Beta average", BetaAverageCallback, paper="Shu et al., ICML 2023",

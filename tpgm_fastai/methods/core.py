@@ -21,6 +21,7 @@ from ..core.sharded import rows_of
 class Method:
     "A model that is held near its pretrained weights"
     memory = None # A `GradientMemory`, or None
+    early = False # Whether `step_` comes before the optimizer's step
     def __init__(self,
         model:nn.Module, # The model that is fine-tuned
         *,

@@ -20,6 +20,7 @@ from .core import Method
 # %% ../../nbs/api/methods/digrap.ipynb #d19a0008
 class DiGraP(Method):
     "Directional Gradient Projection away from the pretrained weights (Huang et al., ICLR 2025)"
+    early = True
     def __init__(self,
         model:nn.Module, # The model that is fine-tuned
         *,

@@ -29,3 +29,7 @@ class FixedRadius(Method):
         super().__init__(model, anchor=anchor, norm=norm, exclude=exclude, keep=keep)
         layers = self.measure().layers
         self.state = dict(radius=torch.tensor(radius, dtype=torch.float64).to(layers).expand_as(layers).clone())
+
+    def step_(self):
+        "After the optimizer's step: move every layer into its ball, in place"
+        self.project_()

@@ -19,6 +19,7 @@ from .core import Method
 # %% ../../nbs/api/methods/penalty.ipynb #56bbb66b
 class Penalty(Method):
     "A pull towards the pretrained weights, added to the gradients (L2-SP, Li et al. 2018; MARS-SP, Gouk et al. 2021)"
+    early = True
     def __init__(self,
         model:nn.Module, # The model that is fine-tuned
         *,
@@ -50,7 +51,7 @@ def find_head_(self:Penalty, model, names):
 # %% ../../nbs/api/methods/penalty.ipynb #c12abe38
 @patch
 @torch.no_grad()
-def add_grads_(self:Penalty):
+def step_(self:Penalty):
     "Before the optimizer's step: add the penalty's gradient to that of every parameter that has one, in place"
     self.follow_()
     if self.bound is not self.anchor.params: self.find_head_(self.anchor.model, self.new)

@@ -24,6 +24,7 @@ from ..core.sharded import in_parts
 # %% ../../nbs/api/methods/running_average.ipynb #ra000007
 class RunningAverage:
     "A mean of a model's weights along its training, in single precision or better"
+    early = False # `step_` comes after the optimizer's step
     def __init__(self,
         model:nn.Module, # The model that is trained; the average begins with its weights as they are now
     ):

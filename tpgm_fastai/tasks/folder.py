@@ -106,7 +106,7 @@ def _block(classes, valid, arch, size):
                needs="a folder of pictures as path/<domain>/<class>/<image>, the domain `id` and the domains `ood`.")
 def folder_task(
     path, # Folder `path/<domain>/<class>/<image>`
-    id:str, # Domain to fine-tune on
+    id:str|list, # Domain to fine-tune on, or several, which are one to the task
     ood:list, # Domains to test on
     *, arch:str="resnet50", # A torchvision or timm architecture
     weights=None, # Checkpoint of pretrained weights; None downloads the published ones
@@ -117,11 +117,13 @@ def folder_task(
     num_workers:int=None, # Processes that read images; fastai's choice by default
 )->DomainTask:
     "A task from pictures in folders (`ValueError` in a sentence where something is wrong with them)"
-    classes, found = check_domains(path, [id, *ood]), readable_images(path, [id, *ood], skip_bad)
-    sets = split_files(found[id], seed)
+    own = [id] if isinstance(id, str) else list(id)
+    classes, found = check_domains(path, [*own, *ood]), readable_images(path, [*own, *ood], skip_bad)
+    parts = [split_files(found[d], seed) for d in own]
+    sets = {k: [f for p in parts for f in p[k]] for k in parts[0]}
     block = _block(classes, set(sets["valid"]), arch, size)
     dls = block.dataloaders(sets["train"] + sets["valid"], bs=bs, num_workers=num_workers)
     test_dl = partial(dls.test_dl, with_labels=True)
-    tests = {id: test_dl(sets["test"]), **{d: test_dl(found[d]) for d in ood}}
+    tests = {"+".join(own): test_dl(sets["test"]), **{d: test_dl(found[d]) for d in ood}}
     radius_dl = test_dl(sets["radius"], bs=min(bs, len(sets["radius"])), shuffle=True)
     return DomainTask(dls, radius_dl, tests, partial(image_learner, dls, arch, weights))

@@ -21,9 +21,6 @@ from ..core.isolate import kept_rng
 from ..core.parameters import matching, named_weights, unwrap
 from ..core.patch import patch
 from ..methods.core import Method
-from ..methods.digrap import DiGraP
-from ..methods.fixed_radius import FixedRadius
-from ..methods.penalty import Penalty
 from ..methods.running_average import BetaAverage, RunningAverage
 from ..methods.tpgm import TPGM
 
@@ -85,7 +82,7 @@ def _loss(model, batch):
 class InLoop:
     "A method in somebody's training loop, which says what happens; what is due is called"
     def __init__(self,
-        make, # `TPGM`, `FTP`, `SPD`, `FixedRadius`, `DiGraP`, `Penalty`, `EMA` or `BetaAverage`
+        make, # The class of a method, such as `TPGM`, `FTP`, `SPD`, `FixedRadius`, `DiGraP`, `Penalty`, `EMA`
         *,
         data=None, # For `TPGM`: held-out data, a data set or a loader
         loss=None, # For `TPGM`: a function of model and batch; None for those of Hugging Face, or cross entropy
@@ -93,9 +90,8 @@ class InLoop:
         steps:int=4, # For `TPGM`: Adam steps on the radii in an update, each on another batch
         **options # Other arguments of the class
     ):
-        if not issubclass(make, (Method, RunningAverage)):
-            raise TypeError(f"{make.__name__} is none of TPGM, FTP, SPD, FixedRadius, DiGraP, Penalty, EMA and "
-                            "BetaAverage.")
+        if not (issubclass(make, (Method, RunningAverage)) and hasattr(make, "step_")):
+            raise TypeError(f"{make.__name__} is no method for a loop: pass the class of one, such as TPGM or FTP.")
         if every != "epoch": positive("every", every, int)
         if (make is TPGM) != (data is not None):
             raise ValueError("TPGM learns radii from held-out data: pass data=." if make is TPGM else
@@ -136,17 +132,15 @@ def _free(self:InLoop, *excluded):
 @patch
 def before_step(self:InLoop):
     "Gradients are there, and clipped; the optimizer's step comes next"
-    if self.make is DiGraP: self.method.step_()
-    if self.make is Penalty: self.method.add_grads_()
+    if self.method.early: self.method.step_()
 
 @patch
 def after_step(self:InLoop):
     "The optimizer has made a step, and gradients are still there"
     self.n_steps += 1
-    if self.make is FixedRadius: self.method.project_()
-    elif self.make is TPGM:
+    if self.make is TPGM:
         if self.every != "epoch" and self.n_steps % self.every == 0: self._learn()
-    elif self.make not in (DiGraP, Penalty): self.method.step_()
+    elif not self.method.early: self.method.step_()
 
 @patch
 def _learn(self:InLoop):

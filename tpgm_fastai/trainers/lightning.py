@@ -22,7 +22,7 @@ import torch
 class MethodCallback(Callback):
     "Fine-tune with a method of this library in a Lightning `Trainer`; `method` is its instance"
     def __init__(self,
-        make, # `TPGM`, `FTP`, `SPD`, `FixedRadius`, `DiGraP`, `Penalty`, `EMA` or `BetaAverage`
+        make, # The class of a method, such as `TPGM`, `FTP`, `SPD`, `FixedRadius`, `DiGraP`, `Penalty`, `EMA`
         *,
         exclude=None, # Free layers: what is new, as names, patterns or modules; () for none; not for averages
         **kwargs # `data`, `loss` (of module and batch), `every` and `steps` of `InLoop`, other arguments of the class

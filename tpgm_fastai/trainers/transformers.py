@@ -35,7 +35,7 @@ def new_layers(
 class MethodCallback(TrainerCallback):
     "Fine-tune with a method of this library in a `Trainer`; `method` is its instance"
     def __init__(self,
-        make, # `TPGM`, `FTP`, `SPD`, `FixedRadius`, `DiGraP`, `Penalty`, `EMA` or `BetaAverage`
+        make, # The class of a method, such as `TPGM`, `FTP`, `SPD`, `FixedRadius`, `DiGraP`, `Penalty`, `EMA`
         *,
         exclude=None, # Free layers: names, patterns, modules; None for what is new, as `new_layers` finds it
         **kwargs # `data`, `loss`, `every` and `steps` of `InLoop`, and other arguments of the class
