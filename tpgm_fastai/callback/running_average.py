@@ -23,13 +23,13 @@ from ..methods.running_average import BetaAverage, EMA, SWAD
 
 # %% ../../nbs/api/methods/running_average.ipynb #ra000032
 class AverageCallback(StepCallback):
-    "Validate, save and end with an average of the weights on the way; `make` says with which"
+    "Validate, save and end with an average of the weights on the way, of the class `make` and its `options`"
     order = AnchorCallback.order + 1                                          # a step has been projected
     _stateattrs = ("average", "there", "following")
-    average = there = None
+    make = average = there = None
     following = ()
     def before_fit(self):
-        if not self.aside: self.average, self.there, self.following = self.make(), None, ()
+        if not self.aside: self.average, self.there, self.following = self.make(self.model, **self.options), None, ()
 
     def before_epoch(self):
         if self.there: self._back()
@@ -43,8 +43,6 @@ class AverageCallback(StepCallback):
         if not planned: self._show()
 
 # %% ../../nbs/api/methods/running_average.ipynb #ra000033
-@patch
-def make(self:AverageCallback): "To be overridden: a `RunningAverage` around the learner's model"
 @patch
 def stepped(self:AverageCallback):
     self.average.step_()
@@ -102,22 +100,24 @@ def _recompute(learn, layers):
 # %% ../../nbs/api/methods/running_average.ipynb #ra000036
 class EMACallback(AverageCallback):
     "Fine-tune, and end with an exponential moving average of the weights (Polyak & Juditsky, 1992)"
-    name = "ema"
+    make, name = EMA, "ema"
     def __init__(self,
         decay:float=.999, # Share of the average that stays in a step, 0 to below 1
     ):
-        EMA(torch.nn.Module(), decay)                                         # raises what is wrong with it
-        self.decay = decay
-
-    def make(self): return EMA(self.model, self.decay)
+        self.options = dict(decay=decay)
+        EMA(torch.nn.Module(), **self.options)                                # raises what is wrong with it
 
 class BetaAverageCallback(AverageCallback):
     "Fine-tune, and end with an average in which beginning and end count most (CLIPood, Shu et al., ICML 2023)"
+    make = BetaAverage
     def __init__(self,
         beta:float=.5, # Of the Beta distribution: below 1 the ends count most, with 1 all steps alike
-    ): self.beta = positive("beta", beta)
+    ): self.options = dict(beta=positive("beta", beta))
 
-    def make(self): return BetaAverage(self.model, self.n_epoch*len(self.dls.train), beta=self.beta)
+    def before_fit(self):
+        self.options["steps"] = self.n_epoch*len(self.dls.train)
+        super().before_fit()
+
     def stepped(self):
         self.average.step_(self.learn.train_iter + 1)
         self._notice()
@@ -125,7 +125,7 @@ class BetaAverageCallback(AverageCallback):
 # %% ../../nbs/api/methods/running_average.ipynb #ra000037
 class SWADCallback(AverageCallback):
     "Fine-tune, and end with the mean of where the validation loss was low (SWAD, Cha et al., NeurIPS 2021)"
-    name = "swad"
+    make, name = SWAD, "swad"
     def __init__(self,
         segments:int=20, # Parts of a call of `fit`, after each of which the validation loss is computed
         *,
@@ -137,11 +137,11 @@ class SWADCallback(AverageCallback):
         self.options = dict(converge=converge, tolerate=tolerate, rise=rise)
         SWAD(torch.nn.Module(), **self.options)                               # raises what is wrong with them
 
-    def make(self):
+    def before_fit(self):
         if not len(self.dls.valid):
             raise ValueError("SWAD looks at the validation loss, and this learner has no validation data.")
         self.part = 0
-        return SWAD(self.model, **self.options)
+        super().before_fit()
 
 # %% ../../nbs/api/methods/running_average.ipynb #ra000038
 @patch
