@@ -10,15 +10,16 @@ __all__ = ['AverageCallback', 'EMACallback', 'BetaAverageCallback', 'SWADCallbac
 # %% ../../nbs/api/methods/running_average.ipynb #ra000004
 from contextlib import contextmanager
 
+from fastai.torch_core import find_bs
 from fastcore.basics import patch
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .core import AnchorCallback, attached, StepCallback
-from .radius_data import loader_state, set_loader_state
+from .radius_data import batch_loss, loader_state, set_loader_state
 from .registry import register_method
 from ..core.checks import positive
-from ..core.isolate import kept_rng, no_trace
+from ..core.isolate import no_trace
 from ..methods.running_average import BetaAverage, EMA, SWAD
 
 # %% ../../nbs/api/methods/running_average.ipynb #ra000032
@@ -92,9 +93,9 @@ def _statistics(model, layers):
 def _recompute(learn, layers):
     "BatchNorm's running statistics for the weights as they are now, from one pass over the training data"
     dl = learn.dls.train
-    state, n = loader_state(dl), getattr(learn.dls, "n_inp", 1)
+    state = loader_state(dl)
     with _statistics(learn.model, layers):
-        for b in dl: learn.model(*b[:n])
+        for b in dl: batch_loss(learn, learn.model, b, learn.loss_func)
     set_loader_state(dl, state)
 
 # %% ../../nbs/api/methods/running_average.ipynb #ra000036
@@ -154,12 +155,12 @@ def stepped(self:SWADCallback):
 @torch.no_grad()
 def _loss(learn):
     "Mean loss on validation data"
-    dl, n, found = learn.dls.valid, getattr(learn.dls, "n_inp", 1), []
+    dl, found = learn.dls.valid, []
     state = loader_state(dl)
     with no_trace(learn.model):
-        for b in dl: found.append((len(b[-1]), learn.loss_func(learn.model(*b[:n]), *b[n:]).mean()))
+        for b in dl: found.append((find_bs(b), batch_loss(learn, learn.model, b, learn.loss_func)))
     set_loader_state(dl, state)
-    return sum(k*l for k,l in found).item()/sum(k for k,_ in found)
+    return sum(n*l for n,l in found).item()/sum(n for n,_ in found)
 
 # %% ../../nbs/api/methods/running_average.ipynb #ra000061
 register_method("ema", "EMA", EMACallback, paper="Polyak & Juditsky, SICON 1992",
