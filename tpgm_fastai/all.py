@@ -19,12 +19,15 @@ from .callback.tpgm import tpgm_published
 from .core.anchor import Anchor
 from .core.parameters import clone_state
 from .core.rooms import load_room as _load_room
+
+# %% ../nbs/api/all.ipynb #c8b4e17d
 from .evaluate.corruptions import corrupted, corruption_errors, mce
 from .evaluate.domains import evaluate_domains
 from .evaluate.forgetting import forgetting
 from .evaluate.metrics import accuracies, prediction_metrics, show_domains
 from .evaluate.results import comparison_table, Results
 from .evaluate.robustness import effective_robustness, wise_curve
+from .experiments.matrix import methods_matrix
 from .experiments.protocol import compare
 from .methods.averaging import greedy_soup, lines_ft, model_stock, uniform_soup, wise_ft
 from .methods.saving import load_radii, save_radii
