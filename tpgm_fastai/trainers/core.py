@@ -100,7 +100,7 @@ class InLoop:
             raise TypeError(f"{make.__name__} has no argument {shortened(sorted(lost))}.")
         if make is TPGM: options = dict(init="max/2") | options               # as `TPGMCallback`
         self.make, self.data, self.loss, self.every, self.steps = make, data, loss or _loss, every, steps
-        self.options, self.method, self.n_steps, self.device = options, None, 0, None
+        self.options, self.method, self.n_steps = options, None, 0
 
 # %% ../../nbs/api/trainers/core.ipynb #tc000013
 @patch
