@@ -124,9 +124,14 @@ def _answers(x):
     "Whether an object keeps its state itself"
     return all(hasattr(type(x), k) for k in ("state_dict", "load_state_dict")) and not _looked_through(x)
 
+def _more(c):
+    "How much larger a class makes its instances than its base and what Python itself adds: slots, a dict, a reference"
+    slots = len(np.atleast_1d(c.__dict__.get("__slots__", ()))) + 2 if c.__flags__ & 1 << 9 else 0
+    return c.__basicsize__ - c.__base__.__basicsize__ - 8*slots
+
 def _hidden(t):
     "Whether objects of a class may hold what Python does not see: one of its classes is written in C"
-    return any(c.__basicsize__ > object.__basicsize__ and not c.__flags__ & 1 << 9 for c in t.__mro__)
+    return any(c.__base__ and _more(c) > 0 for c in t.__mro__)
 
 def _are_hooks(x): return type(x) is OrderedDict and x and all(type(k) is int and callable(v) for k,v in x.items())
 
