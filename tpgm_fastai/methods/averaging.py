@@ -124,6 +124,8 @@ def greedy_soup(
     "The mean of those models that do not lower the score, tried from the best on (Wortsman et al., ICML 2022)"
     states = _states(models)
     alone = {k: float(score(s)) for k,s in states.items()}
+    if lost := [k for k,v in alone.items() if v != v]:
+        raise ValueError(f"The score of model {lost[0]!r} is NaN: leave models out whose training has diverged.")
     first, *others = sorted(states, key=alone.get, reverse=True)
     soup = Soup(clone_state(states[first]), [first], alone[first])
     for k in others:
