@@ -43,18 +43,22 @@ class AverageCallback(StepCallback):
     def cut_off(self, planned):
         if not planned: self._show()
 
-# %% ../../nbs/api/methods/running_average.ipynb #ra000033
+# %% ../../nbs/api/methods/running_average.ipynb #ra00032b
 @patch
-def stepped(self:AverageCallback):
-    self.average.step_()
-    self._notice()
-
-@patch
-def _notice(self:AverageCallback):
-    "Which BatchNorms follow the batches, in the first step of an epoch"
-    if self.learn.iter and self.following: return
+def before_train(self:AverageCallback):
+    "Which BatchNorms follow the batches in this epoch"
     norms = (m for m in self.model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats)
     self.following = [m for m in norms if m.training]
+
+@patch
+def before_step(self:AverageCallback):
+    if self.average is not None: return                                       # unless attached in the middle of a fit
+    self.before_fit()
+    self.before_train()
+
+# %% ../../nbs/api/methods/running_average.ipynb #ra000033
+@patch
+def stepped(self:AverageCallback): self.average.step_()
 
 @patch
 def _show(self:AverageCallback):
@@ -119,9 +123,7 @@ class BetaAverageCallback(AverageCallback):
         self.options["steps"] = self.n_epoch*len(self.dls.train)
         super().before_fit()
 
-    def stepped(self):
-        self.average.step_(self.learn.train_iter + 1)
-        self._notice()
+    def stepped(self): self.average.step_(self.learn.train_iter + 1)
 
 # %% ../../nbs/api/methods/running_average.ipynb #ra000037
 class SWADCallback(AverageCallback):

@@ -129,6 +129,7 @@ def _more(c):
     slots = len(np.atleast_1d(c.__dict__.get("__slots__", ()))) + 2 if c.__flags__ & 1 << 9 else 0
     return c.__basicsize__ - c.__base__.__basicsize__ - 8*slots
 
+@lru_cache(maxsize=None)
 def _hidden(t):
     "Whether objects of a class may hold what Python does not see: one of its classes is written in C"
     return any(c.__base__ and _more(c) > 0 for c in t.__mro__)

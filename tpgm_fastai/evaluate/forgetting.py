@@ -20,11 +20,11 @@ import torch
 from ..callback.head import head_of
 from ..callback.probe import features
 from ..core.checks import class_names, same_classes, shortened
-from ..core.isolate import forget_caches
+from ..core.isolate import load_state
 from ..core.parameters import clone_state, named_weights, unwrap
 from .domains import learner_progress
 from .metrics import naming_domain
-from ..methods.averaging import check_two
+from ..methods.averaging import as_state, check_two
 
 # %% ../../nbs/api/evaluate/forgetting.ipynb #fg000006
 class _Items(Callback):
@@ -85,13 +85,9 @@ def _table(rows):
     return df.astype(dict(n="Int64"))
 
 # %% ../../nbs/api/evaluate/forgetting.ipynb #fg000011
-def _load(model, state):
-    unwrap(model).load_state_dict(state)
-    forget_caches(model)
-
 def _pretrained(learn, before, probe):
-    "The state to be loaded for the model before, and whether it has the head of now"
-    state = before.state_dict() if isinstance(before, torch.nn.Module) else before
+    "The state to be loaded for the model before; where a probe is asked, it keeps the head of now"
+    state = as_state("before", before)
     now = unwrap(learn.model).state_dict()
     if probe is None:
         check_two(state, now)
@@ -118,9 +114,9 @@ def forgetting(
     state, now = _pretrained(learn, before, probe), clone_state(learn.model)
     after = {d: ask(d) for d in learner_progress(learn, list(loaders))}
     try:
-        _load(learn.model, state)
+        load_state(learn.model, state)
         return _table({d: _row(ask(d), after[d]) for d in learner_progress(learn, list(loaders))})
-    finally: _load(learn.model, now)
+    finally: load_state(learn.model, now)
 
 # %% ../../nbs/api/evaluate/forgetting.ipynb #fg000013
 def _check(learn, loaders, probe):

@@ -14,8 +14,8 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from ..core.checks import did_you_mean
-from ..core.isolate import forget_caches
-from ..core.parameters import clone_state, unwrap
+from ..core.isolate import load_state
+from ..core.parameters import clone_state
 from .domains import evaluate_domains, learner_progress
 from ..methods.averaging import wise_ft
 
@@ -55,12 +55,6 @@ def _line(baselines, line):
                      "with other learning rates.")
 
 # %% ../../nbs/api/evaluate/robustness.ipynb #fa401369
-def _load(model, state):
-    try: unwrap(model).load_state_dict(state)
-    except RuntimeError as e:
-        raise ValueError(f"The weights do not fit the learner's model: {' '.join(str(e).split())[:200]}") from e
-    forget_caches(model)
-
 def wise_curve(
     learn:Learner, # Its model has the architecture of the two; its weights are put back at the end
     start, # Before fine-tuning, with a head that works: a copied state dict, or a module
@@ -74,7 +68,7 @@ def wise_curve(
     was, start, tuned = clone_state(learn.model), wise_ft(start, tuned, 0.), wise_ft(start, tuned, 1.)
     try:
         for a in learner_progress(learn, alphas):
-            _load(learn.model, wise_ft(start, tuned, a))
+            load_state(learn.model, wise_ft(start, tuned, a))
             rows[a] = evaluate_domains(learn, domains).accuracy
-    finally: _load(learn.model, was)
+    finally: load_state(learn.model, was)
     return pd.DataFrame(rows).T.rename_axis(index="alpha", columns=None)

@@ -22,7 +22,6 @@ import pandas as pd
 import torch
 from torch import nn
 
-from ..callback.batchnorm import BatchNormEval
 from ..callback.checkpoint import CheckpointCallback
 from ..callback.core import attached, StepCallback
 from ..callback.registry import method_keys, methods

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from ..callback.batchnorm import BatchNormEval
 from ..core.checks import class_names, positive
-from .clip import clip_model, zero_shot_head
+from .clip import check_templates, zero_shot_head
 from .vision import adamw
 
 # %% ../../nbs/api/models/clip_losses.ipynb #cl000006
@@ -42,7 +42,8 @@ def context_head(
 
 class CarFTCallback(Callback):
     "Keep what a CLIP says about the context of a picture (CAR-FT, Mao et al., IJCV 2023)"
-    order, name, start, seen = 10, "car_ft", None, None
+    order, name = 10, "car_ft"
+    start = seen = hook = None
     def __init__(self,
         head:nn.Module, # Of `context_head`
         *,
@@ -53,7 +54,11 @@ class CarFTCallback(Callback):
 @patch
 def before_fit(self:CarFTCallback):
     "The image encoder as it is when it is first trained is what it is held to"
+    if not isinstance(self.learn.model, nn.Sequential):
+        raise ValueError("CarFTCallback is for an image encoder with a head, as of `clip_learner`, and this model is a "
+                         f"{type(self.learn.model).__name__}.")
     body = self.learn.model[0]
+    if self.hook: self.hook.remove()                                          # of a fit that an error has ended
     if self.start is None and not hasattr(self.learn, "lr_finder"):
         self.start = deepcopy(body).requires_grad_(False).eval()
     self.head.to(next(body.parameters()).device)
@@ -82,18 +87,26 @@ class Flyp(nn.Module):
     ):
         super().__init__()
         import open_clip
+        check_templates(templates)
         tokenizer = open_clip.SimpleTokenizer(context_length=clip.context_length)
         tokens = [tokenizer([t.format(str(c).replace("_", " ")) for t in templates]) for c in classes]
-        self.clip, self.classes, self.templates = clip, list(classes), tuple(templates)
+        self.clip, self.classes, self.templates, self.words = clip, list(classes), tuple(templates), []
         self.register_buffer("tokens", torch.stack(tokens), persistent=False)
 
     def forward(self, x):
         if self.training: return self.clip.encode_image(x, normalize=True)
-        return self.head()(self.clip.encode_image(x))
+        if not self.words: self.words.append(self.head())                     # of the weights in this evaluation
+        return self.words[0](self.clip.encode_image(x))
 
-    def head(self):
-        "The zero-shot head of the weights as they are"
-        return zero_shot_head(self.clip, self.classes, self.templates)
+    def train(self, mode=True):
+        self.words.clear()
+        return super().train(mode)
+
+# %% ../../nbs/api/models/clip_losses.ipynb #cl00013b
+@patch
+def head(self:Flyp):
+    "The zero-shot head of the weights as they are"
+    return zero_shot_head(self.clip, self.classes, self.templates)
 
 # %% ../../nbs/api/models/clip_losses.ipynb #cl000014
 class FlypLoss(nn.Module):

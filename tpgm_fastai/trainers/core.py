@@ -92,6 +92,9 @@ class InLoop:
     ):
         if not (issubclass(make, (Method, RunningAverage)) and hasattr(make, "step_")):
             raise TypeError(f"{make.__name__} is no method for a loop: pass the class of one, such as TPGM or FTP.")
+        if hasattr(make, "judge_"):
+            raise TypeError(f"{make.__name__} must be told the validation loss: use its fastai callback, or call its "
+                            "step_ and judge_ in a loop of your own.")
         if every != "epoch": positive("every", every, int)
         if (make is TPGM) != (data is not None):
             raise ValueError("TPGM learns radii from held-out data: pass data=." if make is TPGM else
@@ -111,15 +114,19 @@ def begin(self:InLoop,
     collate_fn=None, # Makes batches of held-out items, where those are a data set
     batch_size:int=32, # Of held-out data, where those are a data set
     n_steps:int=None, # How many optimizer steps there will be; for `BetaAverage`
-    anchor=None, # Pretrained weights, where the model has others by now
+    state:dict=None, # Of a run that is resumed; then the pretrained weights are those of the `begin` before
 ):
-    "Training begins"
-    self.model, options = unwrap(model), {**({} if anchor is None else dict(anchor=anchor)), **self.options}
+    "Training begins, or goes on"
+    self.model, options = unwrap(model), dict(self.options)
+    held, self.method = getattr(self.method, "anchor", None), None            # no second copy beside the new one
+    if state is not None and held: options.setdefault("anchor", dict(zip(held.names, held.values)))
     if issubclass(self.make, Method): options["exclude"] = self._free(options.get("exclude", ()), exclude)
     if self.make is BetaAverage: options.setdefault("steps", n_steps)
     self.method, self.n_steps = self.make(self.model, **options), 0
     if self.data is not None: self.batches = HeldOutBatches(self.data, batch_size=batch_size, collate_fn=collate_fn)
+    if state is not None: self.load_state_dict(state)
 
+# %% ../../nbs/api/trainers/core.ipynb #tc00013b
 @patch
 def _free(self:InLoop, *excluded):
     "Names of what is not constrained: what is new, and what is frozen"

@@ -8,7 +8,6 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/trainers/lightning.html.md""
 __all__ = ['MethodCallback']
 
 # %% ../../nbs/api/trainers/lightning.ipynb #lt000003
-from ..core.parameters import matching
 from ..core.patch import patch
 from ..methods.core import Method
 from .core import InLoop
@@ -46,20 +45,17 @@ def setup(self:MethodCallback, trainer, pl_module, stage):
     self._begin(pl_module)
 
 @patch
-def _begin(self:MethodCallback, module, loader=None, n_steps=1, anchor=None):
+def _begin(self:MethodCallback, module, loader=None, n_steps=1, state=None):
     of = dict(collate_fn=loader.collate_fn, batch_size=loader.batch_size or 32) if hasattr(loader, "collate_fn") else {}
-    self.loop.begin(module, exclude=self.exclude, n_steps=n_steps, anchor=anchor, **of)
+    self.loop.begin(module, exclude=self.exclude, n_steps=n_steps, state=state, **of)
 
 @patch
 def on_fit_start(self:MethodCallback, trainer, pl_module):
     if len(trainer.optimizers) > 1 or any(isinstance(o, torch.optim.LBFGS) for o in trainer.optimizers):
         raise ValueError("MethodCallback works with one optimizer, which makes a step from one gradient: not with "
                          "several, nor with LBFGS.")
-    held, n_steps = getattr(self.method, "anchor", None), int(trainer.estimated_stepping_batches)
-    resumed = self.pending is not None
-    anchor = dict(zip(held.names, held.values)) if resumed and held else None
-    self._begin(pl_module, trainer.train_dataloader, n_steps, anchor)
-    if resumed: self.loop.load_state_dict(self.pending)
+    n_steps = int(trainer.estimated_stepping_batches)                         # makes the loaders, too
+    self._begin(pl_module, trainer.train_dataloader, n_steps, self.pending)
     self.pending, self.seen = None, trainer.global_step
 
 # %% ../../nbs/api/trainers/lightning.ipynb #lt000008

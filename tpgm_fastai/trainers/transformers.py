@@ -55,10 +55,10 @@ class MethodCallback(TrainerCallback):
 
 # %% ../../nbs/api/trainers/transformers.ipynb #hf000009
 @patch
-def _begin(self:MethodCallback, args, model, loader=None, n_steps=1, anchor=None):
+def _begin(self:MethodCallback, args, model, loader=None, n_steps=1, state=None):
     model, holds = unwrap(model), issubclass(self.loop.make, Method)
     new = self.exclude if self.exclude is not None or not holds else new_layers(model)
-    self.loop.begin(model, exclude=new or (), n_steps=n_steps, anchor=anchor, batch_size=args.train_batch_size,
+    self.loop.begin(model, exclude=new or (), n_steps=n_steps, state=state, batch_size=args.train_batch_size,
                     collate_fn=getattr(loader, "collate_fn", None))
 
 @patch
@@ -71,10 +71,7 @@ def on_train_begin(self:MethodCallback, args, state, control, model=None, train_
     if self.method is None or not file.exists():
         raise ValueError(f"The method cannot be resumed: {file} is missing, or the callback was added after the "
                          "Trainer was made. Pass it as Trainer(callbacks=[…]), and resume from a folder in output_dir.")
-    held = getattr(self.method, "anchor", None)
-    anchor = held and dict(zip(held.names, held.values))
-    self._begin(args, model, train_dataloader, state.max_steps, anchor)
-    self.loop.load_state_dict(load_tree(file, "a method in a loop"))
+    self._begin(args, model, train_dataloader, state.max_steps, load_tree(file, "a method in a loop"))
 
 # %% ../../nbs/api/trainers/transformers.ipynb #hf000010
 @patch
