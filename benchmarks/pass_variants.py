@@ -7,7 +7,7 @@ Each as a multiple of one `torch._foreach_add_` over the same weights: ResNet-50
 - flat              all weights in one vector, `torch.segment_reduce` over the rows
 - compiled layers   `torch.compile` of one tensor's norm, dynamic shapes
 - compiled model    `torch.compile` of the loop over all tensors
-- blocks            `tpgm_fastai.core.foreach_rows.Rows`: blocks that fit the cache, small tensors of one shape gathered"""
+- blocks            `tpgm_fastai.core.rows.Rows`: blocks that fit the cache, small tensors of one shape gathered"""
 import json
 from datetime import date
 from pathlib import Path
@@ -20,7 +20,7 @@ from torchvision import models
 
 from tpgm_fastai import __version__
 from tpgm_fastai.core.norms import as_rows
-from tpgm_fastai.core.foreach_rows import Rows
+from tpgm_fastai.core.rows import Rows
 
 def weights(name):
     if name == "resnet50": return [p.data for n,p in models.resnet50(weights=None).named_parameters() if not n.startswith("fc")]

@@ -22,6 +22,8 @@ from tpgm_fastai.viz.comparison import plot_rates
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE/"results"/"rates"
 METHODS = "lp", "lp_ft", "wise", "fine_tune_tpgm", "tpgm_authors", "lp_ft_capped", "capped_wise", "tpgm", "tpgm_capped", "capped_l2"
+FIELD = "ftp", "spd", "digrap", "lines", "soup", "model_stock", "ema", "beta_average", "swad" # Tried with five seeds
+ORDER = (METHODS + FIELD).index
 TASKS = {d: bind_task(d) for d in ("glyphs", "vit", "emoji", "sentiment")} | {"sentiment-plain": bind_task("sentiment", foundation=False)}
 RATES = dict(glyphs=(1e-3, 4e-3, 1e-2, 4e-2), vit=(1e-3, 4e-3, 4e-2), emoji=(1e-4, 1e-3, 3e-3)) # Data set → learning rates
 RATES |= {d: (2e-5, 5e-4) for d in TASKS if d.startswith("sentiment")}
@@ -42,9 +44,9 @@ def beside(results, folder):
     about = dict(results.about)
     for k in ("settings", "chosen", "labels"):
         both = was.about[k] | about[k]
-        about[k] = {m: both[m] for m in sorted(both, key=METHODS.index)}
+        about[k] = {m: both[m] for m in sorted(both, key=ORDER)}
     def rows(k): return pd.concat([(t := getattr(was, k))[~t.method.isin(keys)], getattr(results, k)], ignore_index=True)
-    def in_order(t): return t.sort_values("method", key=lambda m: m.map(METHODS.index), kind="stable", ignore_index=True)
+    def in_order(t): return t.sort_values("method", key=lambda m: m.map(ORDER), kind="stable", ignore_index=True)
     return replace(results, about=about, **{k: in_order(rows(k)) for k in ("trained", "tested", "layers")})
 
 def picture(results):

@@ -9,7 +9,7 @@ __all__ = []
 
 # %% ../../nbs/api/methods/averaging.ipynb #89aac867
 from .registry import register_method
-from ..methods.averaging import lines_ft, wise_ft
+from ..methods.averaging import lines_ft, model_stock, uniform_soup, wise_ft
 
 # %% ../../nbs/api/methods/averaging.ipynb #c3e36550
 @register_method("wise", "WiSE-FT, α = 0.5", paper="Wortsman et al., CVPR 2022", after="lp_ft", default=True,
@@ -19,3 +19,15 @@ def _wise(run, lr): return run.learner(wise_ft(run.start, run.finished("lp_ft", 
 @register_method("lines", "LiNeS, α = 0.5", paper="Wang et al., ICLR 2025", after="lp_ft",
                  help="LP-FT with half of the change in the first block, and all of it in the last")
 def _lines(run, lr): return run.learner(lines_ft(run.start, run.finished("lp_ft", lr=lr)[0], .5))
+
+def _orders(run, lr, n):
+    "State dicts of LP-FT with the batches in `n` orders"
+    return [run.finished("lp_ft", lr=lr, **(dict(order=k) if k else {}))[0] for k in range(n)]
+
+@register_method("soup", "uniform soup of 3", paper="Wortsman et al., ICML 2022", after="lp_ft",
+                 help="the mean of three runs of LP-FT, with the batches in other orders")
+def _soup(run, lr): return run.learner(uniform_soup(_orders(run, lr, 3)))
+
+@register_method("model_stock", "Model Stock of 2", paper="Jang et al., ECCV 2024", after="lp_ft",
+                 help="between the start and the mean of two runs of LP-FT, as far as these agree")
+def _model_stock(run, lr): return run.learner(model_stock(run.start, _orders(run, lr, 2)))

@@ -150,4 +150,4 @@ def _ft(run, lr): return run.fit(lr, probed=False)
 
 @register_method("lp_ft", "LP-FT", paper="Kumar et al., ICLR 2022", default=True, chosen=dict(lr=4e-3),
                  help="fit the head to the frozen body, then fine-tune everything")
-def _lp_ft(run, lr): return run.fit(lr)
+def _lp_ft(run, lr, order=0): return run.fit(lr, order=order)

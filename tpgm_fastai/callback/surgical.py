@@ -22,7 +22,7 @@ from .head import head_weights
 from .radius_data import batch_loss, Batches, radius_dl_maker
 from .registry import register_method
 from ..core.checks import positive
-from ..core.foreach_rows import Rows
+from ..core.rows import Rows
 from ..core.isolate import no_trace
 from ..core.parameters import matching, named_weights, select
 from ..core.radius_pass import gradients

@@ -59,6 +59,17 @@ def measure(self:Displacement,
 
 @patch
 @torch.no_grad()
+def confine_(self:Displacement,
+    radius:Tensor, # `(layers,)`: radii of balls around the pretrained weights
+    out:list=None, # Where the displacements before that are written, one tensor a layer; None keeps none
+)->Measured: # Before that
+    "Move every layer into its ball"
+    rows = self.rows.confine_(self.anchor.weights, self.anchor.values, radius, out)
+    return Measured(rows, self.rows.reduce(rows, "max"))
+
+# %% ../../nbs/api/core/displacement.ipynb #61b21848
+@patch
+@torch.no_grad()
 def blend(self:Displacement,
     ratios:Tensor, # `(rows,)`: how far from anchor to weight, 0 to 1
     out:list=None, # Where to write, one tensor a layer; None for the weights themselves

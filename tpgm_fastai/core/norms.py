@@ -21,11 +21,9 @@ eps = 1e-8   # keeps a ratio finite where a row did not move; the value of the T
 # %% ../../nbs/api/core/norms.ipynb #e54b6514
 def as_rows(
     tensor:Tensor, # Any shape
-    order:tuple=None, # Of the dimensions, the first one first; None for the order they have
 )->Tensor: # `(rows, n)`; a view where the tensor's layout allows
     "A tensor as a matrix with one row for each output channel"
-    if tensor.ndim < 2: return tensor.reshape(1, -1)
-    return (tensor if order is None else tensor.permute(order)).reshape(len(tensor), -1)
+    return tensor.reshape(1 if tensor.ndim < 2 else len(tensor), -1)
 
 # %% ../../nbs/api/core/norms.ipynb #6ac99787
 _row_sums = dict(sum=torch.sum, max=torch.amax)
@@ -33,15 +31,15 @@ _row_sums = dict(sum=torch.sum, max=torch.amax)
 # %% ../../nbs/api/core/norms.ipynb #2005c8d6
 class Norm(NamedTuple):
     "How far a tensor has moved: from its entries to its rows, and from its rows to its groups"
-    entry:object # Function of every entry, with an argument `out`: `torch.abs`
+    entry:object # Function of every entry: `torch.abs`
     row:str = "sum" # How the entries of a row are joined, and its parts on several processes: "sum" or "max"
     join:str = None # How the rows of a tensor are joined: "sum" or "max"; None: every row is a group
     end:object = None # Function of what was joined: `torch.sqrt`; None for what was joined itself
     pull:object = None # Gradient of half the squared norm of a whole tensor, for `Penalty`; None where it has none
 
-    def rows(self, matrix, out=None):
+    def rows(self, matrix):
         "What the entries of every row of a matrix are joined to"
-        return _row_sums[self.row](self.entry(matrix, out=out), 1)
+        return _row_sums[self.row](self.entry(matrix), 1)
 
     def ended(self, joined): return self.end(joined) if self.end else joined
 

@@ -101,20 +101,23 @@ def gradients(
         return [p.grad for p in params]
 
 # %% ../../nbs/api/core/radius_pass.ipynb #ced54805
+few = 2**13 # Numbers of a gradient that is not worth a call of its own
+
 def _pass(closure, anchor, rows, new):
-    live, weights, found = [p for p in anchor.params if p.requires_grad], anchor.weights, {}
+    live, weights, dots = [p for p in anchor.params if p.requires_grad], anchor.weights, rows.zeros(anchor.weights)
     if not live: raise ValueError("Every constrained layer is frozen: no radius can be learned until one is unfrozen.")
-    large = {p.ids[0]: p for p in rows.parts if len(p.ids)==1}
-    def consume(i, grad): found[i] = found.get(i, 0) + rows.dots_of(large[i], {i: grad}, weights, anchor.values)
+    large = [(i, p) for i,p in enumerate(anchor.params) if p.numel() > few]
+    def consume(i, grad): rows.add_dots_(dots, {i: grad}, weights, anchor.values)
     with no_trace(anchor.model), pointing_at(anchor.params, new), torch.enable_grad():
         loss, n = _loss_of(closure, anchor.model)
-        with _consumed([(i, anchor.params[i]) for i in large], consume):
+        with _consumed(large, consume):
             grads = iter(gradients(loss, anchor.model, live))
     grads = [next(grads) if p.requires_grad else None for p in anchor.params]
     has_grad = tuple(g is not None for g in grads)
     if not any(has_grad): raise ValueError(_no_graph)
-    def dots_of(p): return found[p.ids[0]] if p.ids[0] in found else rows.dots_of(p, grads, weights, anchor.values)
-    return RadiusPass(loss.detach().as_subclass(Tensor), rows.join([dots_of(p) for p in rows.parts]), has_grad, n)
+    small = {i: g for i,g in enumerate(grads) if g is not None and anchor.params[i].numel() <= few}
+    rows.add_dots_(dots, small, weights, anchor.values)
+    return RadiusPass(loss.detach().as_subclass(Tensor), dots, has_grad, n)
 
 # %% ../../nbs/api/core/radius_pass.ipynb #b3a49368
 def _pass_in_parts(closure, anchor, rows, new):

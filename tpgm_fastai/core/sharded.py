@@ -9,13 +9,12 @@ __all__ = ['in_parts', 'local', 'part_of', 'put_together', 'PartRows', 'rows_of'
 
 # %% ../../nbs/api/core/sharded.ipynb #98b560b1
 from contextlib import contextmanager, ExitStack
-from functools import reduce
 
 import torch
 import torch.distributed as dist
 
 from .collective import n_processes
-from .foreach_rows import Rows
+from .rows import Rows
 from .norms import wide_dtype
 from .patch import patch
 
@@ -78,16 +77,17 @@ class PartRows(Rows):
         norm:str="mars", # A key of `norms`
     ):
         super().__init__([local(p.data) for p in params], norm)
-        self.group, self.dtype = _group(params), reduce(torch.promote_types, [wide_dtype(p) for p in params])
+        self.group = _group(params)
         one_row = torch.tensor([p.ndim < 2 for p in params], device=self.device)
         self.counted = ~one_row | (dist.get_rank(self.group) == 0) # a row that all processes have counts once
         self.split = one_row[self.layer].nonzero().squeeze(1)
 
-    def join(self, found, how="sum"):
-        flat = torch.zeros(len(self.layer), dtype=self.dtype, device=self.device)
-        if found: flat[self.worked] = torch.cat([f.to(flat) for f in found])
+    def joined(self, flat, how):
         if len(self.split): flat[self.split] = self._joined(flat[self.split], how)
         return flat
+
+    @property
+    def by_rows(self): return super().by_rows and not len(self.split)
 
     def reduce(self, flat, how):
         values = super().reduce(flat, how)

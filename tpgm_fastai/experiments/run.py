@@ -110,15 +110,18 @@ class Run:
         quiet:bool=False, # Without progress bars
     ):
         store_attr(but="folder")
-        self.kept = _Folder(folder) if folder else _Kept()
+        self.kept, self.seconds = _Folder(folder) if folder else _Kept(), 0.  # of finished runs, where they took others
 
 # %% ../../nbs/api/experiments/run.ipynb #bfce44f1
 @patch
-def reseed(self:Run):
+def reseed(self:Run,
+    order:int=0, # Which order of batches the seed gives: 0 for its own, 1 for another, and so on
+):
     "Start all random numbers afresh, those of loaders included: a method must not depend on what was tried before it"
-    set_seed(self.seed)
+    seed = self.seed + 1000*order
+    set_seed(seed)
     for dl in (*self.task.dls.loaders, self.task.radius_dl):
-        if hasattr(dl, "rng"): dl.rng = random.Random(self.seed)
+        if hasattr(dl, "rng"): dl.rng = random.Random(seed)
 
 @patch
 def learner(self:Run,
@@ -146,11 +149,12 @@ def fit(self:Run,
     *,
     prepare:Callable=None, # Called with the learner before training
     probed:bool=True, # Start from the probed head, otherwise from a new one
+    order:int=0, # Which order of batches, as in `reseed`
 )->Learner:
     "Fine-tune, as `schedule` says"
     learn = self.learner(self.start if probed else None, cbs)
     if prepare: prepare(learn)
-    self.reseed()
+    self.reseed(order)
     with learn.no_logging(), learn.added_cbs(TerminateOnNaNCallback()):
         try: self.schedule(learn, self.epochs, lr)
         except FloatingPointError: pass # the weights are NaN: `train` says so
@@ -162,13 +166,11 @@ def train(self:Run,
     name:str, # A key of `methods`
     **setting # Learning rate `lr` and the method's own hyper-parameters
 )->tuple: # The learner; a dict of `valid` (accuracy, 0 to 1), `seconds`, `diverged`
-    "Run one method; the seconds begin with the probed head, and include the finished run it starts from"
-    method = self.methods[name]
-    before = self.finished(method.after, **setting)[1]["seconds"] if method.after else 0.
-    if name != "lp": self.start # probed before the clock starts
-    began = time.perf_counter()
-    learn = method(self, **setting)
-    seconds = before + time.perf_counter() - began
+    "Run one method; the seconds begin with the probed head, and include the finished runs it uses"
+    if name != "lp": self.start                                               # probed before the clock starts
+    began, before = time.perf_counter(), self.seconds
+    learn = self.methods[name](self, **setting)
+    seconds = time.perf_counter() - began + self.seconds - before
     diverged = not all(p.isfinite().all() for p in learn.model.parameters())
     valid = evaluate_domains(learn, dict(valid=learn.dls.valid)).accuracy["valid"]
     return learn, dict(valid=float(valid), seconds=seconds, diverged=diverged)
@@ -180,6 +182,9 @@ def finished(self:Run,
     **setting # Learning rate `lr` and the method's own hyper-parameters
 )->tuple: # State dict; result, as of `train`
     "What a method has come to that is run now, or has been"
-    key = run_name(name, setting, self.seed)
+    key, began, before = run_name(name, setting, self.seed), time.perf_counter(), self.seconds
     if key not in self.kept: self.kept.keep(key, *self.train(name, **setting))
-    return self.kept[key]
+    state, result = self.kept[key]
+    own = 0. if name == "lp" else result["seconds"]
+    self.seconds = before + own - (time.perf_counter() - began)               # instead of those that passed here
+    return state, result

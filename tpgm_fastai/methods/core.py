@@ -66,7 +66,8 @@ def confine(self:Method, measured, out=None):
 @patch
 def project_(self:Method):
     "Move every layer into its ball, in place; nothing where the method has no balls"
-    if "radius" in self.state: self.confine(self.measure())
+    self.follow_()
+    if "radius" in self.state: self.displacement.confine_(self.state["radius"])
 
 @patch
 def forget_(self:Method, layers=None):

@@ -54,10 +54,9 @@ def step_(self:FTP):
     grad = self.rows.reduce(dots/last_norms, "sum")
     grad = grad.where(grad <= 0, self.k*grad)
     adam_(r, grad, self.state, self.lr, where=has_grad & grad.isfinite())
-    now = self.displacement.measure(out=self.memory.last)
+    now = self.displacement.confine_(r.clamp_(min=eps), out=self.memory.last)
     last_norms.copy_(now.rows + eps)
     clip_(r, now.layers + eps)
-    self.confine(now)
 
 @patch
 def forget_(self:FTP,

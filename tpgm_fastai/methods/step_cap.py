@@ -14,7 +14,7 @@ from torch import distributed as dist
 from ..core.anchor import room_for
 from ..core.checks import positive
 from ..core.collective import n_processes
-from ..core.foreach_rows import Rows
+from ..core.rows import Rows
 from ..core.norms import wide
 from ..core.patch import patch
 from ..core.sharded import in_parts

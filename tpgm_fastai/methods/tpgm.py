@@ -63,6 +63,15 @@ class TPGM(Method):
         super().load_state_dict(state)
         self._loaded = True
 
+# %% ../../nbs/api/methods/tpgm.ipynb #c3dae8ba
+@patch
+@torch.no_grad()
+def project_(self:TPGM):
+    "Clip the radii, and move every layer into its ball, in place"
+    self.follow_()
+    radius = self.state["radius"].clamp_(min=eps)
+    clip_(radius, self.displacement.confine_(radius).layers)
+
 # %% ../../nbs/api/methods/tpgm.ipynb #60b70096
 @patch
 def update(self:TPGM,
