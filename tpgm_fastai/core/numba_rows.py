@@ -8,13 +8,14 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/core/numba_rows.html.md"""
 __all__ = ['Kernels']
 
 # %% ../../nbs/api/core/numba_rows.ipynb #c1000004
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 import os
 from pathlib import Path
 import sys
+from threading import Lock
 
-from numba import carray, njit, types
+import numba
+from numba import carray, njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 import numpy as np
@@ -24,8 +25,8 @@ from .norms import eps
 from .patch import patch
 
 # %% ../../nbs/api/core/numba_rows.ipynb #c1000007
-def _compiled(f):
-    options = dict(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+def _compiled(f, **options):
+    options |= dict(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
     try: return njit(cache=True, **options)(f)
     except RuntimeError: return njit(**options)(f)                            # there is no place for a cache
 
@@ -111,27 +112,55 @@ def _confine(first, last, layer, start, n, like, table, square, found, radius):
         far = found[r] + like.dtype.type(eps)
         if radius[l] < far: _lerp(w, a, radius[l]/far, w[:0])
 
+# %% ../../nbs/api/core/numba_rows.ipynb #c1000019
+_in_parallel = partial(_compiled, parallel=True)
+
+@_in_parallel
+def _all_norms(cuts, layer, start, n, like, table, square, found):
+    for k in prange(len(cuts) - 1): _norms(cuts[k], cuts[k+1], layer, start, n, like, table, square, found)
+
+@_in_parallel
+def _all_dots(cuts, layer, start, n, like, table, found):
+    for k in prange(len(cuts) - 1): _dots(cuts[k], cuts[k+1], layer, start, n, like, table, found)
+
+@_in_parallel
+def _all_lerps(cuts, layer, start, n, like, table, shares):
+    for k in prange(len(cuts) - 1): _lerps(cuts[k], cuts[k+1], layer, start, n, like, table, shares)
+
+@_in_parallel
+def _confine_all(cuts, layer, start, n, like, table, square, found, radius):
+    for k in prange(len(cuts) - 1): _confine(cuts[k], cuts[k+1], layer, start, n, like, table, square, found, radius)
+
+_parallel = {_norms: _all_norms, _dots: _all_dots, _lerps: _all_lerps, _confine: _confine_all}
+
 # %% ../../nbs/api/core/numba_rows.ipynb #c1000012
-@lru_cache(None)
-def _pool(): return ThreadPoolExecutor(os.cpu_count())
-
-os.register_at_fork(after_in_child=_pool.cache_clear) if hasattr(os, "register_at_fork") else None
-
-few = 2**15 # Numbers that are not worth another thread
 _dtypes = {torch.float32: np.float32, torch.float64: np.float64}
+few = 2**15 # Numbers that are not worth another thread
 
 @lru_cache(None)
 def _ready(dtype):
     "Compile everything for a precision now, and not within a step"
-    like, no = np.empty(0, dtype), np.empty(0, np.int64)
-    cached = _confine.stats.cache_path and any(Path(_confine.stats.cache_path).glob("numba_rows*.nbi"))
+    like, no, rows = np.empty(0, dtype), np.empty(0, np.int64), np.empty((3, 0), np.int64)
+    cached = _norms.stats.cache_path and any(Path(_norms.stats.cache_path).glob("numba_rows*.nbi"))
     if not cached: print("Compiling the pass over the weights for this processor, once.", file=sys.stderr)
-    common = 0, 0, no, no, no, like, np.empty((3, 0), np.int64)
-    _norms(*common, False, like)
-    _dots(*common, like)
-    _lerps(*common, like)
-    _confine(*common, False, like, like)
+    for kernel, args in {_norms: (False, like), _dots: (like,), _lerps: (like,), _confine: (False, like, like)}.items():
+        kernel(0, 0, no, no, no, like, rows, *args)
+        _threads.run(kernel, 1, np.zeros(1, np.int64), no, no, no, like, rows, *args)
     return like
+
+# %% ../../nbs/api/core/numba_rows.ipynb #c1000029
+class _Threads:
+    "Runs kernels in parallel, one at a time, and where there has been no fork"
+    lock, process = Lock(), None
+    def usable(self): return self.process in (None, os.getpid())
+    def run(self, kernel, threads, *args):
+        with self.lock:
+            self.process, before = os.getpid(), numba.get_num_threads()
+            numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+            try: _parallel[kernel](*args)
+            finally: numba.set_num_threads(before)
+
+_threads = _Threads()
 
 # %% ../../nbs/api/core/numba_rows.ipynb #c1000013
 class Kernels:
@@ -155,12 +184,11 @@ class Kernels:
 def _run(self:Kernels, kernel, lists, *args):
     "Run a kernel over the rows, in several threads"
     table = np.array([[0 if l is None else l[i].data_ptr() for i in self.ids] for l in lists])
-    threads = max(1, min(torch.get_num_threads(), self.until[-1]//few))
-    cuts = [0, *self.until.searchsorted([self.until[-1]*k//threads for k in range(1, threads)]), len(self.layer)]
-    common = self.layer, self.start, self.n, self.like, table, *args
-    others = [_pool().submit(kernel, *c, *common) for c in zip(cuts[1:-1], cuts[2:])]
-    kernel(*cuts[:2], *common)
-    for o in others: o.result()
+    common, numbers = (self.layer, self.start, self.n, self.like, table, *args), self.until[-1]
+    threads = min(torch.get_num_threads(), numbers//few)
+    if threads < 2 or not _threads.usable(): return kernel(0, len(self.layer), *common)
+    cuts = self.until.searchsorted([numbers*k//threads for k in range(1, threads)])
+    _threads.run(kernel, threads, np.array([0, *cuts, len(self.layer)]), *common)
 
 @patch
 def _found(self:Kernels): return np.empty(len(self.layer), self.like.dtype)
