@@ -150,7 +150,7 @@ def tpgm_pass(radii, grads):
     "`TPGM.step_` without forward and backward: the gradients are there already"
     a, d, measured, r = radii.anchor, radii.displacement, radii.measure(), radii.state['radius']
     radii._start(measured)
-    d.blend(radii.ratios(measured), [torch.empty_like(w) for w in a.weights])
+    d.blend(radii.ratios(measured), radii._room())
     grad = radii._radius_grad(d.rows.dots(grads, a.weights, a.values), measured.rows)
     adam_(r, grad, radii.state, radii.lr, where=r.isfinite() & grad.isfinite())
     d.blend(radii.ratios(measured))

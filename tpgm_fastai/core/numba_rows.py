@@ -138,15 +138,18 @@ _dtypes = {torch.float32: np.float32, torch.float64: np.float64}
 few = 2**15 # Numbers that are not worth another thread
 
 @lru_cache(None)
-def _ready(dtype):
+def _ready(dtype, parallel):
     "Compile everything for a precision now, and not within a step"
     like, no, rows = np.empty(0, dtype), np.empty(0, np.int64), np.empty((3, 0), np.int64)
-    cached = _norms.stats.cache_path and any(Path(_norms.stats.cache_path).glob("numba_rows*.nbi"))
+    kernels = {_norms: (False, like), _dots: (like,), _lerps: (like,), _confine: (False, like, like)}
+    stats, threads = _parallel[_norms].stats if parallel else _norms.stats, torch.get_num_threads()
+    cached = stats.cache_path and any(Path(stats.cache_path).glob(f"*{'_all' if parallel else ''}_norms-*.nbi"))
     if not cached: print("Compiling the pass over the weights for this processor, once.", file=sys.stderr)
-    for kernel, args in {_norms: (False, like), _dots: (like,), _lerps: (like,), _confine: (False, like, like)}.items():
-        kernel(0, 0, no, no, no, like, rows, *args)
-        _threads.run(kernel, 1, np.zeros(1, np.int64), no, no, no, like, rows, *args)
-    return like
+    for kernel, args in kernels.items():
+        args = no, no, no, like, rows, *args
+        if parallel: _parallel[kernel](np.zeros(1, np.int64), *args)
+        else: kernel(0, 0, *args)
+    torch.set_num_threads(threads)                                            # Numba's start has set OpenMP's to all
 
 # %% ../../nbs/api/core/numba_rows.ipynb #c1000029
 class _Threads:
@@ -156,6 +159,7 @@ class _Threads:
     def run(self, kernel, threads, *args):
         with self.lock:
             self.process, before = os.getpid(), numba.get_num_threads()
+            _ready(args[4].dtype.type, True)
             numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
             try: _parallel[kernel](*args)
             finally: numba.set_num_threads(before)
@@ -166,12 +170,14 @@ _threads = _Threads()
 class Kernels:
     "Kernels for some layers of one precision, whose rows are runs of numbers"
     def __init__(self, dtype, counts, numels, ids):
-        self.like, self.ids = _ready(dtype), ids
+        _ready(dtype, torch.get_num_threads() > 1)
+        self.like, self.ids = np.empty(0, dtype), ids
         counts, numels, ids = np.array(counts), np.array(numels), np.array(ids)
         self.n, some = (numels//counts.clip(1))[ids], counts[ids]
         self.start, self.layer = some.cumsum() - some, np.repeat(np.arange(len(ids)), some)
         firsts = counts.cumsum() - counts
-        self.at = torch.from_numpy(np.arange(some.sum()) + np.repeat(firsts[ids] - self.start, some))
+        at = np.arange(some.sum()) + np.repeat(firsts[ids] - self.start, some)
+        self.at = slice(None) if len(at) == counts.sum() else torch.from_numpy(at)
         self.until = np.repeat(self.n, some).cumsum()                         # numbers up to the end of a row
 
     @classmethod

@@ -107,8 +107,9 @@ def norms(self:Rows,
 )->Tensor: # `(rows,)`; where the norm joins rows, the same number for all rows of a tensor
     "Norms of the displacements"
     flat = self.zeros(weights)
-    rows = flat.split(self.counts)
-    for i in self._fused("norms", flat, weights, anchors, moved):
+    rest = self._fused("norms", flat, weights, anchors, moved)
+    rows = rest and flat.split(self.counts)
+    for i in rest:
         rows[i].copy_(row_norms(weights[i], anchors[i], self.norm, moved and moved[i]))
     flat = self.joined(flat, self.norm.row)
     if self.norm.join: flat = self.spread(self.reduce(flat, self.norm.join))
@@ -123,8 +124,9 @@ def add_dots_(self:Rows,
     anchors:list=None, # Pretrained weights θ₀
 )->Tensor: # `flat`
     "Add inner products of gradients and displacements, ⟨g, Δ⟩ of every row"
-    rows = flat.split(self.counts)
-    for i in self._fused("add_dots_", flat, grads, weights, anchors):
+    rest = self._fused("add_dots_", flat, grads, weights, anchors)
+    rows = rest and flat.split(self.counts)
+    for i in rest:
         rows[i].add_(row_dots(grads[i], weights[i], anchors and anchors[i]).to(flat))
     return flat
 
@@ -149,8 +151,9 @@ def lerp_(self:Rows,
     inside:bool=False, # Whether half precision is rounded towards the anchors, as a projection is
 )->list: # `out`
     "Go from the anchors towards the weights: exactly the anchor at ratio 0, exactly the weight at 1"
-    rows = ratios.split(self.counts)
-    for i in self._fused("lerp_", ratios, weights, anchors, None if out is weights else out, inside=inside):
+    rest = self._fused("lerp_", ratios, weights, anchors, None if out is weights else out, inside=inside)
+    rows = rest and ratios.split(self.counts)
+    for i in rest:
         move_rows_(out[i], weights[i], anchors[i], rows[i], inside=inside)
     return out
 
@@ -168,8 +171,9 @@ def confine_(self:Rows,
         self.lerp_(weights, weights, anchors, ratio(self.spread(radius), flat), inside=True)
         return flat
     flat = self.zeros(weights)
-    rows = flat.split(self.counts)
-    for i in self._fused("confine_", flat, weights, anchors, moved, radius=radius):
+    rest = self._fused("confine_", flat, weights, anchors, moved, radius=radius)
+    rows = rest and flat.split(self.counts)
+    for i in rest:
         rows[i].copy_(self.norm.ended(row_norms(weights[i], anchors[i], self.norm, moved and moved[i])))
         move_rows_(weights[i], weights[i], anchors[i], ratio(radius[i], rows[i]), inside=True)
     return flat
@@ -198,6 +202,16 @@ def _kind(tensors):
         if first is None or any(o != first for o in others): return None
     device, *others = (t.device for t in tensors)
     return None if any(d != device for d in others) else (device, *(t.dtype for t in tensors))
+
+# %% ../../nbs/api/core/rows.ipynb #b1000011
+def _groups(lists, ids):
+    "`_kind` → numbers of layers"
+    alike = {(t.device, t.dtype, t.layout == torch.strided and t.is_contiguous())
+             for l in lists for t in [l[i] for i in ids]}
+    if len(alike) == 1 and (only := alike.pop())[-1]: return {(only[0], *[only[1]]*len(lists)): ids} # so it is mostly
+    groups = defaultdict(list)
+    for i in ids: groups[_kind([l[i] for l in lists])].append(i)
+    return groups
 
 # %% ../../nbs/api/core/rows.ipynb #94e8ad6e
 _modules = dict(cpu="numba_rows", cuda="triton_rows") # Device type → module with its kernels
@@ -228,9 +242,8 @@ def _fused(self:Rows, what, flat, *lists, **kwargs):
     ids = [i for i in self.filled if i in lists[0]] if isinstance(lists[0], dict) else self.filled
     square = _entries.get(self.norm.entry) if self.norm.row == "sum" else None
     if torch.compiler.is_compiling() or (square is None and what in ("norms", "confine_")): return ids
-    groups, rest, given = defaultdict(list), [], [l for l in lists if l is not None]
-    for i in ids: groups[_kind([l[i] for l in given])].append(i)
-    for kind,some in groups.items():
+    rest = []
+    for kind,some in _groups([l for l in lists if l is not None], ids).items():
         key = kind, *some
         if key not in self.plans: self.plans[key] = _find_kernels(kind, self, some)
         if self.plans[key]: getattr(self.plans[key], what)(flat, *lists, square=square, **kwargs)

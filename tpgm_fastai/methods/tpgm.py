@@ -53,7 +53,7 @@ class TPGM(Method):
         self.lr, self.relative, self.init, self._first = positive("lr", lr), relative, init, _first_radius(init)
         super().__init__(model, anchor=anchor, norm=norm, exclude=exclude, keep=keep)
         self.state = _begin(self.measure().layers)
-        self._compared, self._loaded = False, False                           # with the other processes; since then
+        self._compared, self._loaded, self._projected = False, False, []
 
     def ratios(self, measured):
         clip_(self.state["radius"], measured.layers)
@@ -69,6 +69,7 @@ class TPGM(Method):
 def project_(self:TPGM):
     "Clip the radii, and move every layer into its ball, in place"
     self.follow_()
+    self._projected = []                                                      # whoever learns at every step keeps it
     radius = self.state["radius"].clamp_(min=eps)
     clip_(radius, self.displacement.confine_(radius).layers)
 
@@ -99,13 +100,18 @@ def _learn(self:TPGM, closure, measured, steps):
     if n_processes() > 1 and not self._compared: self._compare(measured, steps)
     self._start(measured)
     self.state["reached"].copy_(measured.layers.nan_to_num(0, 0, 0))
-    new = []                                                                  # found room for within a step
-    return torch.stack([self._adam_step(closure, measured, new, steps) for _ in range(steps)]).mean()
+    return torch.stack([self._adam_step(closure, measured, steps) for _ in range(steps)]).mean()
 
+# %% ../../nbs/api/methods/tpgm.ipynb #4cfe3489
 @patch
-def _room(self:TPGM, new):
-    with room_for(self.anchor.params, "the projected weights, a copy of the constrained ones"):
-        return new or new.extend(torch.empty_like(w) for w in self.anchor.weights) or new
+def _room(self:TPGM):
+    "Where the projected weights are written; to find room anew would take as long as to write them"
+    kept, weights = self._projected, self.anchor.weights
+    if [(n.dtype, n.device, n.stride()) for n in kept] != [(w.dtype, w.device, w.stride()) for w in weights]:
+        self._projected = []
+        with room_for(self.anchor.params, "the projected weights, a copy of the constrained ones"):
+            self._projected = [torch.empty_like(w) for w in weights]
+    return self._projected
 
 @patch
 @torch.no_grad()
@@ -125,10 +131,10 @@ def restart_(self:TPGM):
 
 # %% ../../nbs/api/methods/tpgm.ipynb #8a619382
 @patch
-def _adam_step(self:TPGM, closure, measured, new, steps):
+def _adam_step(self:TPGM, closure, measured, steps):
     r = self.state["radius"]
     def find():
-        found = radius_pass(closure, self.displacement, self.confine(measured, self._room(new)))
+        found = radius_pass(closure, self.displacement, self.confine(measured, self._room()))
         grad = self._radius_grad(found.dots, measured.rows)
         return BatchGrads(found.loss, grad, flags(found.has_grad, r.device), found.n)
     found = over_processes(find, r, catch=not self.anchor.cut, asks=self._loaded)
