@@ -7,7 +7,7 @@ Each as a multiple of one `torch._foreach_add_` over the same weights: ResNet-50
 - flat              all weights in one vector, `torch.segment_reduce` over the rows
 - compiled layers   `torch.compile` of one tensor's norm, dynamic shapes
 - compiled model    `torch.compile` of the loop over all tensors
-- blocks            `tpgm_fastai.core.rows.Rows`: blocks that fit the cache, small tensors of one shape gathered"""
+- kernels           `tpgm_fastai.core.rows.Rows`: row by row, compiled by Numba"""
 import json
 from datetime import date
 from pathlib import Path
@@ -49,7 +49,7 @@ class Variants:
         return {"tensor by tensor": lambda: [norm(w, a) for w,a in zip(self.ws, self.anchors)], "foreach": foreach,
                 "flat": lambda: self.segments(self.flat(self.ws).sub_(self.flat(self.anchors)).abs_()),
                 **({"compiled layers": lambda: [c["norm"](w, a) for w,a in zip(self.ws, self.anchors)], "compiled model": lambda: c["norms"](self.ws, self.anchors)} if c else {}),
-                "blocks": lambda: self.rows.norms(self.ws, self.anchors)}
+                "kernels": lambda: self.rows.norms(self.ws, self.anchors)}
 
     def dots(self):
         c, all_ = self.compiled, (self.grads, self.ws, self.anchors)
@@ -60,7 +60,7 @@ class Variants:
         return {"tensor by tensor": lambda: [dot(*t) for t in zip(*all_)], "foreach": foreach,
                 "flat": lambda: self.segments(self.flat(self.ws).sub_(self.flat(self.anchors)).mul_(self.flat(self.grads))),
                 **({"compiled layers": lambda: [c["dot"](*t) for t in zip(*all_)], "compiled model": lambda: c["dots"](*all_)} if c else {}),
-                "blocks": lambda: self.rows.dots(*all_)}
+                "kernels": lambda: self.rows.dots(*all_)}
 
 def compiled_forms():
     "Compiled once and for all shapes; the whole model's form is compiled for its shapes at its first call"

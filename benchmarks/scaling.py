@@ -52,7 +52,7 @@ KINDS = ['foreach_add', *METHODS]
 LAYERS, FLOAT32_UP_TO, PLAIN_BATCH = 48, 2e8, 64
 FULL = dict(layers=[10, 30, 100, 300, 1000, 3000, 10000], batches=[1, 2, 4, 8, 16, 32, 64, 128], memory=[3e7, 1e8, 3e8], budget=10)
 QUICK = dict(layers=[10, 100, 1000], batches=[1, 8, 64], memory=[3e7], budget=1) # `budget`: seconds for one point
-ROOM = 6.5 # Copies of the weights: weights, gradients, two anchors, two displacements while SPD is made, and the layer in work
+ROOM = 7.5 # Copies of the weights: weights, gradients, two anchors, two displacements while SPD is made, projected weights, and the layer in work
 
 # ---- the passes
 

@@ -1,6 +1,7 @@
 """What a step of TPGM, FTP and SPD costs, in time and in memory, beside a plain training step and beside the same methods written the direct way.
 
     python benchmarks/step_cost.py                 on the CPU (a quarter of an hour on two free cores); writes results/step_cost.json
+    python benchmarks/step_cost.py --threads 1     with one thread; writes results/step_cost_one_thread.json
     python benchmarks/step_cost.py --quick         ResNet-18 and few repeats (two minutes): prints only
     python benchmarks/step_cost.py --device cuda   on a GPU, with networks and batches fit for one; writes results/step_cost_cuda.json
     python benchmarks/step_cost.py --threads 1 --clock cpu    on a machine that is busy with other work
@@ -8,7 +9,7 @@
 First the pass alone, over ResNet-50's weights and with forward and backward left out, as multiples of one `torch._foreach_add_` of one set of
 weights to another:
 
-- project    `FixedRadius.project_`: norms of the displacements, projection
+- project    `FixedRadius.project_`: norms of the displacements and projection, at once
 - tpgm       what `TPGM.step_` does beside forward and backward: norms, projected weights, inner products with the gradients, Adam, projection
 - ftp, spd   `FTP.step_` and `SPD.step_`
 
@@ -155,7 +156,7 @@ def tpgm_pass(radii, grads):
     adam_(r, grad, radii.state, radii.lr, where=r.isfinite() & grad.isfinite())
     d.blend(radii.ratios(measured))
 
-READS_AND_WRITES = dict(add=3, project=5, tpgm=11, ftp=8, spd=8) # Of a set of weights; with none that the caches would save
+READS_AND_WRITES = dict(add=3, project=3, tpgm=11, ftp=6, spd=8) # Of a set of weights; the second look at a row is free
 
 class Pass:
     "What the methods do beside forward and backward, over the weights of one network"
@@ -307,7 +308,7 @@ def main(
     results = {n: measure(n, net, device, 7 if quick else repeats, now) for n,net in nets.items()}
     print(f'\n{table(results)}\n\nextra: peak memory beyond the plain step, in MB and as multiples of the weights')
     if quick and not out: return
-    path = Path(out or OUT/('step_cost.json' if kind == 'cpu' else 'step_cost_cuda.json'))
+    path = Path(out or OUT/f"step_cost{'_one_thread' if threads == 1 else ''}{'_cuda' if kind == 'cuda' else ''}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     head = dict(date=str(date.today()), version=__version__, machine=machine(device), settings=dict(device=device, clock=clock, norm='mars', every=1))
     path.write_text(json.dumps({**head, 'difference': same, 'pass': alone, 'networks': results}, indent=1) + '\n')

@@ -65,13 +65,10 @@ class TPGM(Method):
 
 # %% ../../nbs/api/methods/tpgm.ipynb #c3dae8ba
 @patch
-@torch.no_grad()
 def project_(self:TPGM):
-    "Clip the radii, and move every layer into its ball, in place"
-    self.follow_()
+    "Clip the radii to the distances, then move every layer into its ball, in place"
     self._projected = []                                                      # whoever learns at every step keeps it
-    radius = self.state["radius"].clamp_(min=eps)
-    clip_(radius, self.displacement.confine_(radius).layers)
+    self.confine(self.measure())
 
 # %% ../../nbs/api/methods/tpgm.ipynb #60b70096
 @patch
