@@ -100,6 +100,7 @@ def test(args):
     path = os.pathsep.join(filter(None, [str(ROOT/".ci"), os.environ.get("PYTHONPATH")]))
     env = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYTHONHASHSEED": "0", **os.environ, "PYTHONPATH": path,
            "PATH": os.pathsep.join([str(BIN), os.environ.get("PATH", "")])} # for pages that run our commands
+    call(PYTHON, "-W", "ignore", "-c", "from tpgm_fastai.core.numba_rows import compile_all; compile_all()") # once, and not in every page
     return call(PYTHON, "-m", "pytest", "-p", "nbtests", "-q", "-n", workers(), "--dist", "load", "--maxschedchunk", "1",
                 f"--nb-memory={LIMIT}", *opts, *args, env=env)
 

@@ -22,10 +22,11 @@ from .head import head_weights
 from .radius_data import batch_loss, Batches, radius_dl_maker
 from .registry import register_method
 from ..core.checks import positive
-from ..core.rows import Rows
 from ..core.isolate import no_trace
 from ..core.parameters import matching, named_weights, select
 from ..core.radius_pass import gradients
+from ..core.rows import Rows
+from ..core.sharded import in_parts
 from ..methods.surgical import relative_grad_norm, signal_to_noise
 
 # %% ../../nbs/api/methods/surgical.ipynb #a44a7beb
@@ -102,6 +103,9 @@ def before_train(self:AutoSurgical):
     rests = [n for n,(p,_) in named_weights(self.model).items() if not p.requires_grad or p.is_complex()]
     trained = select(self.model, rests)
     self.weights = list(trained.values())
+    if any(map(in_parts, self.weights)):
+        raise ValueError("Auto-RGN and Auto-SNR do not work with weights that lie in parts on several processes "
+                         "(`fully_shard`).")
     if self.learn.epoch == 0 or "batches" not in vars(self):
         self.batches = Batches(radius_dl_maker(self.learn.dls.train, self.learn))
     self._begin()

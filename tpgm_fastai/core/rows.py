@@ -73,6 +73,8 @@ class Rows:
         self.layer, self.lengths = layer.to(self.device), lengths.to(self.device)
         self.plans = {}                                                       # kernels for some of the layers
 
+    def __getstate__(self): return self.__dict__ | dict(plans={})
+
     def zeros(self, tensors):
         "A flat vector, as precise as the most precise of some tensors"
         dtype = max({wide_dtype(t) for t in tensors}, key=lambda d: d.itemsize)
@@ -218,22 +220,22 @@ _modules = dict(cpu="numba_rows", cuda="triton_rows") # Device type → module w
 _entries = {torch.abs: False, torch.square: True}     # What they join → whether they square
 few = 2**15 # Weights of a model on the processor below which the plain way is as fast
 
-@lru_cache(None)
+broken = set() # Device types whose kernels do not work here
+
 def _kernels(device_type):
-    "The class of kernels for a type of device; None where there is none, and where it does not work here"
-    if device_type not in _modules: return None
-    try: return import_module(f"tpgm_fastai.core.{_modules[device_type]}").Kernels
-    except Exception as e:
-        warnings.warn("The pass over the weights takes the plain way, which is slower: its kernels cannot be used "
-                      f"here ({type(e).__name__}: {e}).")
-        return None
+    "The class of kernels for a type of device, or None"
+    if device_type in _modules: return import_module(f"tpgm_fastai.core.{_modules[device_type]}").Kernels
 
 def _find_kernels(kind, rows, ids):
-    if kind is None: return None
+    "Kernels for some layers, compiled; None where there are none"
+    if kind is None or kind[0].type in broken: return None
     device, *dtypes = kind
     if device.type == "cpu" and sum(rows.numels) < few: return None
-    found = _kernels(device.type)
-    return found and found.made_for(device, dtypes, rows.counts, rows.numels, ids)
+    try: return (found := _kernels(device.type)) and found.made_for(device, dtypes, rows.counts, rows.numels, ids)
+    except Exception as e: # a package or a compiler is missing, or is too old
+        broken.add(device.type)
+        warnings.warn("The pass over the weights takes the plain way, which is slower: its kernels cannot be used "
+                      f"here ({type(e).__name__}: {e}).")
 
 # %% ../../nbs/api/core/rows.ipynb #94e8ad6f
 @patch

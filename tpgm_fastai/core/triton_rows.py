@@ -9,6 +9,7 @@ __all__ = ['Kernels']
 
 # %% ../../nbs/api/core/triton_rows.ipynb #d1000004
 from contextlib import nullcontext
+from functools import lru_cache
 
 import torch
 import triton
@@ -127,7 +128,9 @@ class Kernels:
     @classmethod
     def made_for(cls, device, dtypes, counts, numels, ids):
         "Kernels for these layers, or None"
-        if all(d in _types for d in dtypes): return cls(device, dtypes, counts, numels, ids)
+        if not all(d in _types for d in dtypes): return None
+        _works(device)
+        return cls(device, dtypes, counts, numels, ids)
 
 # %% ../../nbs/api/core/triton_rows.ipynb #d1000013
 @patch
@@ -168,6 +171,14 @@ def add_dots_(self:Kernels, flat, grads, weights, anchors, square):
     found = torch.zeros_like(flat)
     self._put(found, _dots, (grads, weights, anchors), anchored=anchors is not None)
     flat += found
+
+# %% ../../nbs/api/core/triton_rows.ipynb #d1000021
+@lru_cache(None)
+def _works(device):
+    "Compile a kernel now, and see whether it works here"
+    one, flat = torch.ones(1, device=device), torch.zeros(1, device=device)
+    Kernels(device, [one.dtype]*2, [1], [1], [0]).norms(flat, [one], [-one], None, False)
+    if flat.item() != 2: raise RuntimeError(f"a kernel that should find 2 has found {flat.item()}")
 
 # %% ../../nbs/api/core/triton_rows.ipynb #d1000015
 @patch

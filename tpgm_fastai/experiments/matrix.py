@@ -9,6 +9,7 @@ __all__ = ['methods_matrix']
 
 # %% ../../nbs/api/experiments/matrix.ipynb #mx000003
 import tempfile
+from contextlib import contextmanager
 from functools import partial
 
 from fastai.callback.core import Callback
@@ -21,11 +22,13 @@ from fastcore.foundation import L
 import pandas as pd
 import torch
 from torch import nn
+import torch.distributed as dist
 
 from ..callback.checkpoint import CheckpointCallback
 from ..callback.core import attached, StepCallback
 from ..callback.registry import method_keys, methods
 from ..callback.state import Walk
+from ..core.sharded import let_go, local, put_together
 from .run import Run
 from ..models.vision import adamw
 from ..tasks.core import DomainTask
@@ -67,7 +70,8 @@ class _Memory(Callback):
     def after_step(self):
         own = _storages(dict(model=[*self.model.parameters(), *self.model.buffers()]))
         cbs = [c for c in self.learn.cbs if isinstance(c, StepCallback)]
-        anchors = [c.method.anchor.values for c in cbs if getattr(c, "method", None)]
+        methods = [c.method for c in cbs if getattr(c, "method", None)]
+        anchors = [m.anchor.values + getattr(m, "_projected", []) for m in methods]
         held = _storages({c.name: c for c in cbs}, anchors)
         more = sum(b for k,b in held.items() if k not in own)
         self.copies = max(self.copies, more/sum(p.nbytes for p in self.model.parameters()))
@@ -119,6 +123,46 @@ def _resumes(info, setting, start):
         again = _ends(info, setting, start, f"{d}/cut")
     return all(torch.equal(v, again[k]) for k,v in whole.items())
 
+# %% ../../nbs/api/experiments/matrix.ipynb #mx000021
+def _statistics_off(key, setting):
+    "How far BatchNorm's running mean is, in the end, from that of the training data, in standard deviations"
+    run = Run(_task(), epochs=2, quiet=True, train_bn=True)
+    learn, _ = run.train(key, **setting)
+    was = learn.model[0][1].running_mean.clone()
+    run.reseed()
+    torch.optim.swa_utils.update_bn(learn.dls.train, learn.model)
+    return ((learn.model[0][1].running_mean - was)/learn.model[0][1].running_var.sqrt()).abs().max().item()
+
+# %% ../../nbs/api/experiments/matrix.ipynb #mx000022
+@contextmanager
+def _one_process():
+    "A group of processes with only this one"
+    with tempfile.TemporaryDirectory() as d:
+        dist.init_process_group("gloo", init_method=f"file://{d}/store", rank=0, world_size=1)
+        try: yield dist.device_mesh.init_device_mesh("cpu", (1,))
+        finally: dist.destroy_process_group()
+
+def _trained(info, setting, start, mesh=None):
+    "Weights after an epoch, perhaps of a model in parts"
+    run = Run(_task(), epochs=1, quiet=True)
+    data, learn = dict(dl=run.task.radius_dl) if info.needs_radius_data else {}, run.learner(start)
+    if mesh: dist.fsdp.fully_shard(learn.model, mesh=mesh)
+    learn.add_cbs(info.callback(**data, **setting))
+    run.reseed()
+    with learn.no_logging(): learn.fit(1, .01)
+    let_go(learn.model)
+    return [put_together(local(p), p) for p in learn.model.parameters()]
+
+# %% ../../nbs/api/experiments/matrix.ipynb #mx000023
+def _in_parts(info, setting, start):
+    "Whether a model in parts ends as one that is whole; None for what is more than one fit with a callback"
+    if info.callback is None or dist.is_initialized(): return None
+    whole = _trained(info, setting, start)
+    with _one_process() as mesh:
+        try: parts = _trained(info, setting, start, mesh)
+        except (ValueError, NotImplementedError): return False
+    return all(torch.allclose(a, b, atol=1e-5) for a,b in zip(whole, parts))
+
 # %% ../../nbs/api/experiments/matrix.ipynb #mx000014
 def _radii(learn):
     "Whether layers have radii, or shares of a gradient, of their own in the end"
@@ -129,10 +173,12 @@ def _radii(learn):
 def _row(key, plain, start):
     info, run = methods[key], _Watched()
     setting = {k: vs[0] for k,vs in info.own.items()}
-    learn, _ = run.train(key, **setting, **dict(lr=.01) if info.rates else {})
-    resumes = _resumes(info, setting, start)
+    rate = dict(lr=.01) if info.rates else {}
+    learn, _ = run.train(key, **setting, **rate)
+    found = dict(resumes=_resumes(info, setting, start), in_parts=_in_parts(info, setting, start))
     return dict(label=info.label, held_out=info.needs_radius_data, probed=run.probed, passes=run.passes.n/plain,
-                copies=run.memory.copies, radii=_radii(learn), resumes="" if resumes is None else resumes)
+                copies=run.memory.copies, radii=_radii(learn), bn_off=_statistics_off(key, setting | rate),
+                **{k: "" if v is None else v for k,v in found.items()})
 
 def methods_matrix(
     names=None, # Keys of `methods`; None for all
@@ -141,4 +187,4 @@ def methods_matrix(
     plain = _Watched()
     plain.train("lp_ft", lr=.01)
     rows = {k: _row(k, plain.passes.n, plain.start) for k in names or method_keys()}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method").round(dict(passes=1, copies=1))
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("method").round(dict(passes=1, copies=1, bn_off=2))

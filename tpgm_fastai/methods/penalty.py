@@ -14,6 +14,7 @@ from torch import nn
 from ..core.norms import get_norm, norms
 from ..core.parameters import matching, named_weights
 from ..core.patch import patch
+from ..core.sharded import local
 from .core import Method
 
 # %% ../../nbs/api/methods/penalty.ipynb #56bbb66b
@@ -32,12 +33,14 @@ class Penalty(Method):
         keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
     ):
         if get_norm(norm).pull is None:
-            known = ", ".join(n for n in norms if norms[n].pull)
-            raise ValueError(f"norm={norm!r} has no pull: pass {known}, or register it with one.")
+            raise ValueError(f"norm={norm!r} has no pull: pass {', '.join(n for n in norms if norms[n].pull)}, or "
+                             "register it with one.")
         for k,v in dict(strength=strength, head_strength=head_strength).items():
             if not 0 <= v < torch.inf: raise ValueError(f"{k} must be a number of 0 or more, not {v!r}.")
-        new = matching(model, head, "head")
-        super().__init__(model, anchor=anchor, norm=norm, exclude=[*matching(model, exclude), *new], keep=keep)
+        exclude = [*matching(model, exclude), *(new := matching(model, head, "head"))]
+        super().__init__(model, anchor=anchor, norm=norm, exclude=exclude, keep=keep)
+        if self.anchor.cut and norm != "l2":
+            raise ValueError(f"norm={norm!r} pulls whole tensors, and these lie in parts (`fully_shard`): pass 'l2'.")
         self.strength, self.head_strength = strength, head_strength
         self.find_head_(model, new)
 
@@ -57,9 +60,9 @@ def step_(self:Penalty):
     if self.bound is not self.anchor.params: self.find_head_(self.anchor.model, self.new)
     pull = get_norm(self.norm).pull
     for p,v in zip(self.anchor.params, self.anchor.values):
-        if p.grad is not None: _add_(p.grad, pull(p.data - v.to(p)), self.strength)
+        if p.grad is not None: _add_(local(p.grad), pull((w := local(p.data)) - v.to(w)), self.strength)
     for p in self.head:
-        if p.grad is not None: _add_(p.grad, p.data, self.head_strength)
+        if p.grad is not None: _add_(local(p.grad), local(p.data), self.head_strength)
 
 def _add_(grad, pull, strength):
     grad.add_(pull.to_sparse(grad.sparse_dim()) if grad.is_sparse else pull, alpha=strength)

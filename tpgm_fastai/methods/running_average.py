@@ -29,7 +29,7 @@ class RunningAverage:
         model:nn.Module, # The model that is trained; the average begins with its weights as they are now
     ):
         self.model = model
-        if in_parts(self.weights):
+        if any(map(in_parts, self.weights)):
             raise ValueError("A running average does not work with weights that lie in parts on several processes "
                              "(`fully_shard`).")
         self.values = [w.detach().to(wide_dtype(w), copy=True) for w in self.weights]
