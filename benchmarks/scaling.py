@@ -41,6 +41,7 @@ from torch.nn import functional as F
 from torchvision import models
 
 from tpgm_fastai import __version__
+from tpgm_fastai.core.numba_rows import compile_all
 from tpgm_fastai.methods.ftp import FTP
 from tpgm_fastai.methods.fixed_radius import FixedRadius
 from tpgm_fastai.methods.tpgm import TPGM
@@ -75,8 +76,8 @@ class Passes:
         for k in kinds:
             if k not in METHODS: continue
             m = self.methods[k] = METHODS[k](self.model, **kwargs)
-            for name in ('anchor', 'last'):
-                if hasattr(m, name): setattr(m, name, shared.setdefault(name, getattr(m, name)))
+            for owner, name in ((m.displacement, 'anchor'), (m.memory, 'last')):
+                if owner: setattr(owner, name, shared.setdefault(name, getattr(owner, name)))
 
     @torch.no_grad()
     def step(self, kind):
@@ -164,12 +165,13 @@ def options(device):
     return found | ({"keep='cpu'": dict(keep='cpu')} if device.startswith('cuda') else {})
 
 def held(method, device):
-    kept = [*method.anchor.values, *getattr(method, 'last', [])]
+    kept = [*method.anchor.values, *(method.memory.last if method.memory else [])]
     return sum(t.nbytes for t in kept if t.device.type == torch.device(device).type)
 
 def alone(n, kind, kwargs, device, threads):
     "Bytes that a process needs at most which does nothing but this pass, and what the method holds"
     torch.set_num_threads(threads)
+    if device == 'cpu': compile_all()                                        # what Numba takes, about 130 MB, is not the methods'
     passes = Passes(shapes_of(n), dtype_of(n), device, [kind], **kwargs)
     for _ in range(2): passes.step(kind)()
     return high_water(device), sum(held(m, device) for m in passes.methods.values())

@@ -85,10 +85,11 @@ def get_norm(
 
 # %% ../../nbs/api/core/norms.ipynb #2cdecb23
 def wide_dtype(
-    t:Tensor, # A floating-point tensor
+    t, # A floating-point tensor, or its precision
 )->torch.dtype: # Single precision for half precision, and the tensor's own for others
     "The precision in which a tensor is computed with"
-    return torch.float32 if t.dtype in (torch.float16, torch.bfloat16) else t.dtype
+    dtype = getattr(t, "dtype", t)
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 def wide(
     t:Tensor, # A floating-point tensor

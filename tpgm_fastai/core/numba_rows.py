@@ -23,6 +23,7 @@ import torch
 
 from .norms import eps
 from .patch import patch
+from .rows import of_layers
 
 # %% ../../nbs/api/core/numba_rows.ipynb #c1000007
 def _compiled(f, **options):
@@ -194,7 +195,8 @@ class Kernels:
 @patch
 def _run(self:Kernels, kernel, lists, *args):
     "Run a kernel over the rows, in several threads"
-    table = np.array([[0 if l is None else l[i].data_ptr() for i in self.ids] for l in lists])
+    none = [0]*len(self.ids)
+    table = np.array([none if l is None else [*map(torch.Tensor.data_ptr, of_layers(l, self.ids))] for l in lists])
     common, numbers = (self.layer, self.start, self.n, self.like, table, *args), self.until[-1]
     threads = min(torch.get_num_threads(), numbers//few)
     if threads < 2 or not _threads.usable(): return kernel(0, len(self.layer), *common)

@@ -11,6 +11,7 @@ __all__ = ['row_norms', 'row_dots', 'move_rows_', 'Rows']
 from collections import defaultdict
 from functools import lru_cache
 from importlib import import_module
+from operator import attrgetter
 import warnings
 
 import torch
@@ -77,7 +78,7 @@ class Rows:
 
     def zeros(self, tensors):
         "A flat vector, as precise as the most precise of some tensors"
-        dtype = max({wide_dtype(t) for t in tensors}, key=lambda d: d.itemsize)
+        dtype = max(map(wide_dtype, set(map(attrgetter("dtype"), tensors))), key=attrgetter("itemsize"))
         return torch.zeros(len(self.layer), dtype=dtype, device=self.device)
 
     def joined(self, flat, how):
@@ -206,11 +207,20 @@ def _kind(tensors):
     return None if any(d != device for d in others) else (device, *(t.dtype for t in tensors))
 
 # %% ../../nbs/api/core/rows.ipynb #b1000011
+_looks = attrgetter("device", "dtype", "layout")
+
+def of_layers(tensors, ids):
+    "Tensors of some layers, in their order"
+    if isinstance(tensors, list) and len(tensors) == len(ids): return tensors
+    return [tensors[i] for i in ids]
+
 def _groups(lists, ids):
     "`_kind` → numbers of layers"
-    alike = {(t.device, t.dtype, t.layout == torch.strided and t.is_contiguous())
-             for l in lists for t in [l[i] for i in ids]}
-    if len(alike) == 1 and (only := alike.pop())[-1]: return {(only[0], *[only[1]]*len(lists)): ids} # so it is mostly
+    some = [of_layers(l, ids) for l in lists]
+    looks = [set(map(_looks, l)) for l in some]
+    devices, layouts = ({l[k] for ls in looks for l in ls} for k in (0, 2))
+    if max(map(len, looks)) == len(devices) == 1 and layouts == {torch.strided}:   # so it is mostly
+        if all(all(map(Tensor.is_contiguous, l)) for l in some): return {(*devices, *(l.pop()[1] for l in looks)): ids}
     groups = defaultdict(list)
     for i in ids: groups[_kind([l[i] for l in lists])].append(i)
     return groups

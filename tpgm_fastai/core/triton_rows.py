@@ -17,6 +17,7 @@ from triton import language as tl
 
 from .norms import eps
 from .patch import patch
+from .rows import of_layers
 
 # %% ../../nbs/api/core/triton_rows.ipynb #d1000007
 @triton.jit
@@ -136,13 +137,15 @@ class Kernels:
 @patch
 def _table(self:Kernels, kernel, lists):
     "Addresses of tensors, on the device"
-    now = [[0 if l is None else l[i].data_ptr() for i in self.ids] for l in lists]
+    none = [0]*len(self.ids)
+    now = [none if l is None else [*map(torch.Tensor.data_ptr, of_layers(l, self.ids))] for l in lists]
     if self.sent.get(kernel, (None,))[0] != now:
         here = torch.tensor(now)
         if self.device.type == "cuda": here = here.pin_memory()
         self.sent[kernel] = now, here.to(self.device, non_blocking=True), here
     return self.sent[kernel][1]
 
+# %% ../../nbs/api/core/triton_rows.ipynb #d1000022
 @patch
 def _launch(self:Kernels, kernel, lists, *vectors, **given):
     i, (n, start, layer) = self.ids[0], self.rows
