@@ -146,6 +146,7 @@ def _ready(dtype, parallel):
     stats, threads = _parallel[_norms].stats if parallel else _norms.stats, torch.get_num_threads()
     cached = stats.cache_path and any(Path(stats.cache_path).glob(f"*{'_all' if parallel else ''}_norms-*.nbi"))
     if not cached: print("Compiling the pass over the weights for this processor, once.", file=sys.stderr)
+    if parallel: _threads.process = os.getpid()
     for kernel, args in kernels.items():
         args = no, no, no, like, rows, *args
         if parallel: _parallel[kernel](np.zeros(1, np.int64), *args)
@@ -164,7 +165,7 @@ class _Threads:
     def usable(self): return self.process in (None, os.getpid())
     def run(self, kernel, threads, *args):
         with self.lock:
-            self.process, before = os.getpid(), numba.get_num_threads()
+            before = numba.get_num_threads()
             _ready(args[4].dtype.type, True)
             numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
             try: _parallel[kernel](*args)
@@ -176,7 +177,7 @@ _threads = _Threads()
 class Kernels:
     "Kernels for some layers of one precision, whose rows are runs of numbers"
     def __init__(self, dtype, counts, numels, ids):
-        _ready(dtype, torch.get_num_threads() > 1)
+        _ready(dtype, torch.get_num_threads() > 1 and _threads.usable())
         self.like, self.ids = np.empty(0, dtype), ids
         counts, numels, ids = np.array(counts), np.array(numels), np.array(ids)
         self.n, some = (numels//counts.clip(1))[ids], counts[ids]

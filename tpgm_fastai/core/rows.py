@@ -72,6 +72,7 @@ class Rows:
         lengths = torch.tensor(self.counts)
         layer = torch.arange(len(tensors)).repeat_interleave(lengths)
         self.layer, self.lengths = layer.to(self.device), lengths.to(self.device)
+        self.starts = (lengths.cumsum(0) - lengths).to(self.device)
         self.plans = {}                                                       # kernels for some of the layers
 
     def __getstate__(self): return self.__dict__ | dict(plans={})
@@ -180,6 +181,12 @@ def confine_(self:Rows,
         rows[i].copy_(self.norm.ended(row_norms(weights[i], anchors[i], self.norm, moved and moved[i])))
         move_rows_(weights[i], weights[i], anchors[i], ratio(radius[i], rows[i]), inside=True)
     return flat
+
+# %% ../../nbs/api/core/rows.ipynb #b1000013
+@patch(as_prop=True)
+def on_gpu(self:Rows)->bool:
+    "Whether kernels of a GPU work here on all rows"
+    return self.device.type == "cuda" and "cuda" not in broken
 
 @patch(as_prop=True)
 def by_rows(self:Rows)->bool:

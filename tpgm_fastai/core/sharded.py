@@ -86,6 +86,8 @@ class PartRows(Rows):
         if len(self.split): flat[self.split] = self._joined(flat[self.split], how)
         return flat
 
+    on_gpu = False # the rows of others are missing
+
     @property
     def by_rows(self): return super().by_rows and not len(self.split)
 

@@ -83,7 +83,8 @@ def _dots(found, table, layer, start, n, layers, g:tl.constexpr, w:tl.constexpr,
         d = tl.load(wp + i, i < count, 0).to(wide)
         if anchored: d -= tl.load(ap + i, i < count, 0).to(wide)
         total += d*tl.load(gp + i, i < count, 0).to(wide)
-    tl.store(found + tl.program_id(0), tl.sum(total))
+    at = found + tl.program_id(0)
+    tl.store(at, tl.load(at) + tl.sum(total))
 
 # %% ../../nbs/api/core/triton_rows.ipynb #d1000010
 @triton.jit
@@ -158,7 +159,7 @@ def _launch(self:Kernels, kernel, lists, *vectors, **given):
 def _put(self:Kernels, flat, kernel, lists, *vectors, **given):
     "Run a kernel that finds a number for every row, and put these into a flat vector"
     here = self.all and flat.dtype == self.dtype and flat.device == self.device
-    found = flat if here else torch.empty(len(self.at), dtype=self.dtype, device=self.device)
+    found = flat if here else flat[self.at.to(flat.device)].to(self.device, self.dtype)
     self._launch(kernel, lists, found, *vectors, **given)
     if not here: flat[self.at.to(flat.device)] = found.to(flat)
 
@@ -171,9 +172,7 @@ def norms(self:Kernels, flat, weights, anchors, moved, square):
 @patch
 def add_dots_(self:Kernels, flat, grads, weights, anchors, square):
     "As `Rows.add_dots_`"
-    found = torch.zeros_like(flat)
-    self._put(found, _dots, (grads, weights, anchors), anchored=anchors is not None)
-    flat += found
+    self._put(flat, _dots, (grads, weights, anchors), anchored=anchors is not None)
 
 # %% ../../nbs/api/core/triton_rows.ipynb #d1000021
 @lru_cache(None)
@@ -193,7 +192,8 @@ def lerp_(self:Kernels, ratios, weights, anchors, out, square, inside):
 @patch
 def confine_(self:Kernels, flat, weights, anchors, moved, square, radius):
     "As `Rows.confine_`"
-    radius = radius[self.layers.to(radius.device)].to(self.device, self.dtype)
+    if not self.all: radius = radius[self.layers.to(radius.device)]
+    radius = radius.to(self.device, self.dtype)
     self._put(flat, _confine, (weights, anchors, moved), radius, square=square, keep=moved is not None,
               inside=self._rounds(weights, True), eps=eps)
 
