@@ -25,9 +25,9 @@ def _orders(run, lr, n):
     return [run.finished("lp_ft", lr=lr, **(dict(order=k) if k else {}))[0] for k in range(n)]
 
 @register_method("soup", "uniform soup of 3", paper="Wortsman et al., ICML 2022", after="lp_ft",
-                 help="the mean of three runs of LP-FT, with the batches in other orders")
+                 help="the mean of three LP-FT, with the batches in other orders")
 def _soup(run, lr): return run.learner(uniform_soup(_orders(run, lr, 3)))
 
 @register_method("model_stock", "Model Stock of 2", paper="Jang et al., ECCV 2024", after="lp_ft",
-                 help="between the start and the mean of two runs of LP-FT, as far as these agree")
+                 help="between the start and the mean of two LP-FT, as they agree")
 def _model_stock(run, lr): return run.learner(model_stock(run.start, _orders(run, lr, 2)))
