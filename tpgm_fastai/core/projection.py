@@ -56,9 +56,10 @@ def inward(
     "A point as a weight stores it: in half precision never farther from the anchor than it was"
     near = point.to(dtype)
     if near.dtype == point.dtype: return near
-    beyond = ((near.to(point.dtype) - anchor).abs() > (point - anchor).abs()) & (near != 0)
-    step = torch.where((near > anchor) == (near > 0), -1, 1).to(torch.int16)  # to the neighbour nearer to the anchor
-    return torch.where(beyond, (near.view(torch.int16) + step).view(dtype), near)
+    back = near.to(point.dtype)
+    beyond = ((back - anchor).abs() > (point - anchor).abs()) & (back != 0)
+    step = 1 - 2*((back > anchor) == (back > 0)).to(torch.int16)              # to the neighbour nearer to the anchor
+    return (near.view(torch.int16) + step*beyond).view(dtype)
 
 # %% ../../nbs/api/core/projection.ipynb #46d008ec
 def _check(weight, anchor, radius):
