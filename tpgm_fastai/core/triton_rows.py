@@ -30,6 +30,14 @@ def _find(table, layer, start, n, layers, line:tl.constexpr, dtype:tl.constexpr)
     return at + (row - tl.load(start + l))*count, count
 
 @triton.jit
+def _three(table, layer, start, n, layers, a:tl.constexpr, b:tl.constexpr, c:tl.constexpr):
+    "The rows of three lists, and how many numbers they have"
+    first, count = _find(table, layer, start, n, layers, 0, a)
+    second, _ = _find(table, layer, start, n, layers, 1, b)
+    third, _ = _find(table, layer, start, n, layers, 2, c)
+    return first, second, third, count
+
+@triton.jit
 def _inward(near, point, a):
     "Half precision is never farther from the anchor than the point was; as `inward` of the projection page"
     wide = near.to(point.dtype)
@@ -66,17 +74,13 @@ def _lerp(wp, ap, op, n, share, inside:tl.constexpr, wide:tl.constexpr, block:tl
 @triton.jit
 def _norms(found, table, layer, start, n, layers, w:tl.constexpr, a:tl.constexpr, m:tl.constexpr, wide:tl.constexpr,
            square:tl.constexpr, keep:tl.constexpr, block:tl.constexpr):
-    wp, count = _find(table, layer, start, n, layers, 0, w)
-    ap, _ = _find(table, layer, start, n, layers, 1, a)
-    mp, _ = _find(table, layer, start, n, layers, 2, m)
+    wp, ap, mp, count = _three(table, layer, start, n, layers, w, a, m)
     tl.store(found + tl.program_id(0), _measure(wp, ap, mp, count, square, keep, wide, block))
 
 @triton.jit
 def _dots(found, table, layer, start, n, layers, g:tl.constexpr, w:tl.constexpr, a:tl.constexpr, wide:tl.constexpr,
           anchored:tl.constexpr, block:tl.constexpr):
-    gp, count = _find(table, layer, start, n, layers, 0, g)
-    wp, _ = _find(table, layer, start, n, layers, 1, w)
-    ap, _ = _find(table, layer, start, n, layers, 2, a)
+    gp, wp, ap, count = _three(table, layer, start, n, layers, g, w, a)
     total = tl.zeros((block,), wide)
     for s in range(0, count, block):
         i = s + tl.arange(0, block)
@@ -90,9 +94,7 @@ def _dots(found, table, layer, start, n, layers, g:tl.constexpr, w:tl.constexpr,
 @triton.jit
 def _lerps(shares, table, layer, start, n, layers, w:tl.constexpr, a:tl.constexpr, o:tl.constexpr, wide:tl.constexpr,
            inside:tl.constexpr, copy:tl.constexpr, block:tl.constexpr):
-    wp, count = _find(table, layer, start, n, layers, 0, w)
-    ap, _ = _find(table, layer, start, n, layers, 1, a)
-    op, _ = _find(table, layer, start, n, layers, 2, o)
+    wp, ap, op, count = _three(table, layer, start, n, layers, w, a, o)
     share = tl.load(shares + tl.program_id(0)).to(wide)
     if copy: _lerp(wp, ap, op, count, share, inside, wide, block)
     elif share != 1: _lerp(wp, ap, wp, count, share, inside, wide, block)
@@ -101,9 +103,7 @@ def _lerps(shares, table, layer, start, n, layers, w:tl.constexpr, a:tl.constexp
 def _confine(found, radius, table, layer, start, n, layers, w:tl.constexpr, a:tl.constexpr, m:tl.constexpr,
              wide:tl.constexpr, square:tl.constexpr, keep:tl.constexpr, inside:tl.constexpr, eps:tl.constexpr,
              block:tl.constexpr):
-    wp, count = _find(table, layer, start, n, layers, 0, w)
-    ap, _ = _find(table, layer, start, n, layers, 1, a)
-    mp, _ = _find(table, layer, start, n, layers, 2, m)
+    wp, ap, mp, count = _three(table, layer, start, n, layers, w, a, m)
     moved = _measure(wp, ap, mp, count, square, keep, wide, block)
     tl.store(found + tl.program_id(0), moved)
     far = moved + eps
