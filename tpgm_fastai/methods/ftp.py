@@ -43,7 +43,7 @@ class FTP(Method):
         self.state = dict(radius=zeros + torch.inf, **adam, last_norms=torch.ones_like(found.rows))
 
 # %% ../../nbs/api/methods/ftp.ipynb #70d50350
-def learn(ftp, dots, has_grad):
+def step_radii(ftp, dots, has_grad):
     "A first radius for layers that have none, and a step of Adam"
     r, s = ftp.state["radius"], ftp.state
     r.copy_(r.where(r.isfinite() | ~has_grad, eps))
@@ -52,16 +52,16 @@ def learn(ftp, dots, has_grad):
     adam_(r, grad, s, ftp.lr, where=has_grad & grad.isfinite())
     r.clamp_(min=eps)
 
-def remember(ftp, norms):
+def take_norms(ftp, norms):
     "Norms of the displacements for the next step; no radius is larger than the largest"
     ftp.state["last_norms"].copy_(norms + eps)
     clip_(ftp.state["radius"], ftp.rows.reduce(norms, "max") + eps)
 
 def _on_vectors(rows):
     "The two above; where the pass itself is a kernel on a GPU, as kernels"
-    if torch.compiler.is_compiling() or not rows.on_gpu: return learn, remember
+    if torch.compiler.is_compiling() or not rows.on_gpu: return step_radii, take_norms
     from tpgm_fastai.methods import ftp_triton
-    return ftp_triton.learn, ftp_triton.remember
+    return ftp_triton.step_radii, ftp_triton.take_norms
 
 # %% ../../nbs/api/methods/ftp.ipynb #10d22258
 @patch
@@ -70,10 +70,10 @@ def step_(self:FTP):
     "After the optimizer's step and before `zero_grad`: learn the radii, then move every layer into its ball, in place"
     self.follow_()
     if changed := self.memory.stale(): self.forget_(changed)
-    learn, remember = _on_vectors(self.rows)
-    learn(self, *self.memory.compare())
+    step_radii, take_norms = _on_vectors(self.rows)
+    step_radii(self, *self.memory.compare())
     a = self.anchor
-    remember(self, self.rows.confine_(a.weights, a.values, self.state["radius"], self.memory.last))
+    take_norms(self, self.rows.confine_(a.weights, a.values, self.state["radius"], self.memory.last))
 
 @patch
 def forget_(self:FTP,

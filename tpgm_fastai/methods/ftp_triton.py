@@ -57,14 +57,14 @@ def _remember(radius, norms, last_norms, starts, lengths, eps:tl.constexpr, inf:
 _betas = dict(b1=.9, b2=.999, log1=math.log2(.9), log2=math.log2(.999)) # of Adam
 _same = dict(eps=eps, inf=math.inf, block=256)
 
-def learn(ftp, dots, has_grad):
-    "As `learn` of methods.ftp, in one launch"
+def step_radii(ftp, dots, has_grad):
+    "As `step_radii` of methods.ftp, in one launch"
     s, rows = ftp.state, ftp.rows
     adam = (s[k] for k in ("radius", "exp_avg", "exp_avg_sq", "step"))
     _learn[len(rows.counts),](*adam, dots, s["last_norms"], has_grad, rows.starts, rows.lengths, ftp.k, ftp.lr,
                               **_betas, **_same)
 
-def remember(ftp, norms):
-    "As `remember` of methods.ftp, in one launch"
+def take_norms(ftp, norms):
+    "As `take_norms` of methods.ftp, in one launch"
     s, rows = ftp.state, ftp.rows
     _remember[len(rows.counts),](s["radius"], norms, s["last_norms"], rows.starts, rows.lengths, **_same)
