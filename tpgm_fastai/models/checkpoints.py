@@ -8,6 +8,7 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/models/checkpoints.html.md""
 __all__ = ['read_checkpoint', 'head_names', 'load_weights', 'load_body']
 
 # %% ../../nbs/api/models/checkpoints.ipynb #a7fb5130
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -15,24 +16,51 @@ import torch
 from torch import nn
 
 # %% ../../nbs/api/models/checkpoints.ipynb #fa1e78c2
+_containers = "state_dict", "model_state_dict", "model", "net", "network", "weights", "params"
+_wrappers = "module.", "_orig_mod.", "model.", "net.", "network.", "backbone."
+
+def _tensors(found):
+    "Name → tensor, of what a file holds, perhaps below keys that tools use; and whether Lightning wrote it"
+    lightning = isinstance(found, Mapping) and "pytorch-lightning_version" in found
+    while isinstance(found, Mapping):
+        below = next((found[k] for k in _containers if isinstance(found.get(k), Mapping)), None)
+        if below is None: break
+        found = below
+    items = found.items() if isinstance(found, Mapping) else ()
+    return {k: v for k,v in items if isinstance(v, torch.Tensor)}, lightning
+
+def _bare(state, some=False):
+    "Without the prefixes that all names have; with `some`, without the entries that lack them"
+    for prefix in _wrappers:
+        inside = [k for k in state if k.startswith(prefix)]
+        if inside and (some or len(inside) == len(state)):
+            return _bare({k.removeprefix(prefix): state[k] for k in inside})
+    return state
+
+# %% ../../nbs/api/models/checkpoints.ipynb #fa1e78c3
 def read_checkpoint(
-    file, # `.safetensors`, or a `torch.save`d state dict, perhaps below `state_dict` or `model`
+    file, # `.safetensors`, a file that `torch.save` wrote, or the folder of a run
 )->dict: # Name → tensor
     "A state dict from a file (`ValueError` where it is none; never unpickles objects)"
+    path = Path(file)
+    if path.is_dir():
+        if not (path/"model.safetensors").exists():
+            raise ValueError(f"{path} holds no model.safetensors: pass a checkpoint, or the folder of a finished run.")
+        path = path/"model.safetensors"
     try:
-        if Path(file).suffix == ".safetensors": state = load_file(file)
-        else: state = torch.load(file, map_location="cpu", weights_only=True)
+        if path.suffix == ".safetensors": found = load_file(path)
+        else: found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError: raise ValueError(f"There is no checkpoint {file}.") from None
-    except Exception as e:
-        raise ValueError(f"{file} cannot be read as a checkpoint of weights: {str(e).splitlines()[0]}") from None
-    for key in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict): state = state[key]
-    tensors = state.items() if isinstance(state, dict) else ()
-    state = {k.removeprefix("module."): v for k,v in tensors if isinstance(v, torch.Tensor)}
-    encoder = {k.removeprefix("base_encoder."): v for k,v in state.items() if k.startswith("base_encoder.")}
-    if encoder or state: return encoder or state
-    raise ValueError(f"{file} holds no weights: a state dict is needed, such as `torch.save(model.state_dict(), file)` "
-                     "writes.")
+    except Exception:
+        raise ValueError(f"{file} cannot be read as a checkpoint of weights: it is damaged, of another kind, or holds "
+                         "objects beside tensors. `torch.save(model.state_dict(), file)` writes one.") from None
+    state, lightning = _tensors(found)
+    if encoder := {k: v for k,v in state.items() if "base_encoder." in k}:
+        return {k.partition("base_encoder.")[2]: v for k,v in encoder.items()}
+    if state: return _bare(state, lightning)
+    keys = f", only {', '.join(map(str, list(found)[:5]))}" if isinstance(found, Mapping) else ""
+    raise ValueError(f"{file} holds no weights{keys}: a state dict is needed, such as "
+                     "`torch.save(model.state_dict(), file)` writes.")
 
 # %% ../../nbs/api/models/checkpoints.ipynb #77b1dba6
 _names = "fc", "classifier", "head", "heads", "head_dist" # What torchvision, timm and their like call it
@@ -72,7 +100,8 @@ def load_weights(
     if surplus := [k for k in outside(state) if k not in here]:
         raise ValueError(f"{no}: it also has {_some(surplus)} ({len(surplus)} of {len(state)} entries are not in the "
                          "model): choose the architecture that it was saved from.")
-    model.load_state_dict({k: state[k] for k in wanted}, strict=False)
+    here.update({k: state[k] for k in wanted})                                # keeps the versions of its modules
+    model.load_state_dict(here)
     return model
 
 # %% ../../nbs/api/models/checkpoints.ipynb #a4ced7b5

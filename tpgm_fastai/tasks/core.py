@@ -32,6 +32,7 @@ class DomainTask:
     learner:Callable # Called with learner arguments (`cbs`, …); returns a `Learner` with the pretrained weights
     classes:dict=None # Domain → numbers of the classes it has, for those that have not all
     sources:dict=None # Set or domain → where its data come from, in words
+    picture:dict=None # How a picture file becomes the network's input: `arch`, `library`, `size`, `mean`, `std`
     id = property(lambda self: next(iter(self.tests)), doc="The domain that is fine-tuned on")
 
     def __post_init__(self):

@@ -6,7 +6,7 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/tasks/emoji.html.md"""
 
 # %% auto #0
 __all__ = ['STYLES', 'PACKS', 'read_pictures', 'load_emoji', 'to_images', 'tumble', 'tumble_batch', 'by_family', 'draw_split',
-           'split_emoji', 'emoji_net', 'body_classifier', 'emoji_learner', 'emoji_task']
+           'split_emoji', 'emoji_net', 'emoji_learner', 'emoji_task']
 
 # %% ../../nbs/api/tasks/emoji.ipynb #3f38fdfb
 import csv
@@ -20,8 +20,7 @@ from zipfile import ZipFile
 from PIL import Image
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
-from fastai.torch_core import default_device, params
-from fastcore.foundation import L
+from fastai.torch_core import default_device
 from fastcore.meta import delegates
 import numpy as np
 import torch
@@ -29,7 +28,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..core.checks import did_you_mean
-from ..models.checkpoints import head_names, load_body
+from ..models.checkpoints import load_body
+from ..models.vision import body_classifier
 from .arrays import ArrayLoader, ArraySet
 from .core import data_folder, DomainTask, register_task
 from .glyphs import benchmark_learner, check_batch
@@ -145,13 +145,6 @@ def emoji_net(
     return load_body(net, data_folder('emoji')/'foundation.safetensors')
 
 # %% ../../nbs/api/tasks/emoji.ipynb #7c31d65c
-def body_classifier(
-    model:nn.Module, # A classifier
-)->L: # Their parameters, one list each
-    "Splitter: the body and the classifier as parameter groups"
-    head = [p for n in head_names(model) for p in params(model.get_submodule(n))]
-    return L([p for p in model.parameters() if all(p is not q for q in head)], head)
-
 @delegates(Learner.__init__)
 def emoji_learner(
     dls:DataLoaders, # Of `emoji_task`

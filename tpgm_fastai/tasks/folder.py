@@ -8,21 +8,21 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/tasks/folder.html.md"""
 __all__ = ['class_folders', 'named_once', 'check_domains', 'readable_images', 'split_files', 'folder_task']
 
 # %% ../../nbs/api/tasks/folder.ipynb #3db4daaf
+import warnings
 from functools import partial
 from pathlib import Path
 
 from fastai.data.block import CategoryBlock, DataBlock
-from fastai.data.transforms import (
-    FuncSplitter, get_image_files, Normalize, parent_label
-)
-from fastai.vision.augment import Flip, RandomResizedCrop
+from fastai.data.transforms import FuncSplitter, get_image_files, Normalize, parent_label
+from fastai.vision.augment import Flip, RandomResizedCrop, Resize
 from fastai.vision.data import ImageBlock
 from fastai.vision.utils import verify_images
 import numpy as np
 
 from ..core.checks import did_you_mean, same_classes
-from ..models.vision import image_learner, pixel_stats
+from ..models.vision import check_size, find_arch, image_learner, pixel_stats
 from .core import DomainTask, register_task
+from .pictures import RGBPicture, SeededDL
 
 # %% ../../nbs/api/tasks/folder.ipynb #54f46933
 def class_folders(
@@ -56,23 +56,37 @@ def check_domains(
     return classes
 
 # %% ../../nbs/api/tasks/folder.ipynb #40987f9e
+def _some(files, path, most=10):
+    "Names of a few files"
+    return ", ".join(str(f.relative_to(path)) for f in sorted(files)[:most]) + (" …" if len(files) > most else "")
+
+def _pictures(path, domain):
+    "The pictures in the class folders of a domain; others are named"
+    found, classes = get_image_files(path/domain), class_folders(path/domain)
+    stray = [f for f in found if f.parent.parent != path/domain or f.parent.name not in classes]
+    if stray:
+        warnings.warn(f"{len(stray)} pictures are in no class folder and are left out: {_some(stray, path, 3)}. "
+                      f"Pictures are read from {path/domain}/<class>/<image>.")
+    return [f for f in found if f not in set(stray)]
+
+# %% ../../nbs/api/tasks/folder.ipynb #40987f9f
 def readable_images(
     path, # Folder with one folder a domain
     domains:list, # Domains that are used
-    skip_bad:bool=False, # Leave unreadable files out instead of raising
+    skip_bad:bool=False, # Leave unreadable files out, with a warning, instead of raising
 )->dict: # Domain → image files
     "The pictures of every domain (`ValueError` that lists unreadable files, or names an empty class)"
-    found = {d: get_image_files(Path(path)/d) for d in domains}
+    path = Path(path)
+    found = {d: _pictures(path, d) for d in domains}
     bad = set(verify_images([f for fs in found.values() for f in fs]))
+    what = f"{len(bad)} pictures cannot be read{{}}: {_some(bad, path)}."
     if bad and not skip_bad:
-        names = [str(f.relative_to(path)) for f in sorted(bad)]
-        more = " …" if len(bad) > 10 else ""
-        raise ValueError(f"{len(bad)} images cannot be read: {', '.join(names[:10])}{more}. "
-                         "Remove them, or have them skipped.")
+        raise ValueError(f"{what.format('')} Remove them, or leave them out with skip_bad=True (--skip-bad).")
+    if bad: warnings.warn(what.format(" and are left out"))
     found = {d: [f for f in fs if f not in bad] for d,fs in found.items()}
     for d,fs in found.items():
-        empty = sorted(set(class_folders(Path(path)/d)) - {parent_label(f) for f in fs})
-        if empty: raise ValueError(f"Domain {d!r} has no readable image of {', '.join(map(repr, empty[:5]))}.")
+        empty = sorted(set(class_folders(path/d)) - {parent_label(f) for f in fs})
+        if empty: raise ValueError(f"Domain {d!r} has no readable picture of {', '.join(map(repr, empty[:5]))}.")
     return found
 
 # %% ../../nbs/api/tasks/folder.ipynb #c6789a45
@@ -95,11 +109,24 @@ def split_files(
     return sets
 
 # %% ../../nbs/api/tasks/folder.ipynb #53239040
-def _block(classes, valid, arch, size):
+def _block(classes, valid, size, stats):
     "How pictures of a folder are read: those of `valid` are not trained on"
-    tfms = [Flip(), Normalize.from_stats(*pixel_stats(arch))]
-    return DataBlock((ImageBlock, CategoryBlock(classes)), splitter=FuncSplitter(lambda f: f in valid),
-                     get_y=parent_label, item_tfms=RandomResizedCrop(size, min_scale=.35), batch_tfms=tfms)
+    crops = [RandomResizedCrop(size, min_scale=.35, split_idx=0), Resize(size, split_idx=1)]
+    return DataBlock((ImageBlock(RGBPicture), CategoryBlock(classes)), splitter=FuncSplitter(lambda f: f in valid),
+                     get_y=parent_label, item_tfms=crops, batch_tfms=[Flip(), Normalize.from_stats(*stats)])
+
+def _together(parts): return {k: [f for p in parts for f in p[k]] for k in parts[0]}
+
+def _batch_size(bs, n):
+    "What batches can have"
+    if n < bs: warnings.warn(f"There are {n} pictures to train on: a batch has {n}, not {bs}.")
+    return min(bs, n)
+
+def _reading(arch, size, stats):
+    "How a picture becomes the network's input"
+    check_size(arch, size)
+    library = "torchvision" if callable(find_arch(arch)) else "timm"
+    return dict(arch=arch, library=library, size=size, mean=list(stats[0]), std=list(stats[1]))
 
 # %% ../../nbs/api/tasks/folder.ipynb #07b11648
 @register_task("folder", "your own pictures, in one folder a domain",
@@ -113,17 +140,17 @@ def folder_task(
     size:int=224, # Pixels of a side
     bs:int=64, # Batch size
     seed:int=0, # Of the division into sets
-    skip_bad:bool=False, # Leave unreadable images out
+    skip_bad:bool=False, # Leave unreadable pictures out, with a warning
     num_workers:int=None, # Processes that read images; fastai's choice by default
 )->DomainTask:
     "A task from pictures in folders (`ValueError` in a sentence where something is wrong with them)"
-    own = [id] if isinstance(id, str) else list(id)
+    path, own, stats = Path(path), [id] if isinstance(id, str) else list(id), pixel_stats(arch)
     classes, found = check_domains(path, [*own, *ood]), readable_images(path, [*own, *ood], skip_bad)
-    parts = [split_files(found[d], seed) for d in own]
-    sets = {k: [f for p in parts for f in p[k]] for k in parts[0]}
-    block = _block(classes, set(sets["valid"]), arch, size)
-    dls = block.dataloaders(sets["train"] + sets["valid"], bs=bs, num_workers=num_workers)
-    test_dl = partial(dls.test_dl, with_labels=True)
-    tests = {"+".join(own): test_dl(sets["test"]), **{d: test_dl(found[d]) for d in ood}}
+    picture = _reading(arch, size, stats)
+    sets = _together([split_files(found[d], seed) for d in own])
+    bs, block = _batch_size(bs, len(sets["train"])), _block(classes, set(sets["valid"]), size, stats)
+    dls = block.dataloaders(sets["train"] + sets["valid"], bs=bs, num_workers=num_workers, dl_type=SeededDL)
+    test_dl, id = partial(dls.test_dl, with_labels=True), "+".join(own)
+    tests = {d: test_dl(fs) for d,fs in {id: sets["test"], **{d: found[d] for d in ood}}.items()}
     radius_dl = test_dl(sets["radius"], bs=min(bs, len(sets["radius"])), shuffle=True)
-    return DomainTask(dls, radius_dl, tests, partial(image_learner, dls, arch, weights))
+    return DomainTask(dls, radius_dl, tests, partial(image_learner, dls, arch, weights), picture=picture)
