@@ -20,9 +20,9 @@ from fastai.vision.utils import verify_images
 import numpy as np
 
 from ..core.checks import did_you_mean, same_classes
+from ..models.pictures import RGBPicture, SeededDL
 from ..models.vision import check_size, find_arch, image_learner, pixel_stats
 from .core import DomainTask, register_task
-from .pictures import RGBPicture, SeededDL
 
 # %% ../../nbs/api/tasks/folder.ipynb #54f46933
 def class_folders(
