@@ -8,6 +8,7 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/evaluate/domains.html.md"""
 __all__ = ['domain_predictions', 'evaluate_domains', 'learner_progress']
 
 # %% ../../nbs/api/evaluate/domains.ipynb #5224379f
+from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
 
@@ -48,6 +49,7 @@ def evaluate_domains(
     *, id:str=None, # The domain that was trained on; the first by default
     classes:dict=None, # Domain → numbers of the classes it has, for those that have not all
     before:pd.DataFrame=None, # What this function returned of the same domains before fine-tuning
+    seen:Callable=None, # Called with every domain, its probabilities and labels
 )->pd.DataFrame: # As of `domain_table`; with `before`, what was lost of the accuracy as `forgotten`
     "What the field reports, of a learner (`ValueError` that names the domain)"
     if not domains:
@@ -56,10 +58,13 @@ def evaluate_domains(
     for d in (id, *(classes or {})):
         if d not in domains: raise ValueError(f"There is no domain {d!r}: {did_you_mean(d, domains)}")
     def predict(d):
-        with naming_domain(d): return domain_predictions(learn, domains[d])
+        with naming_domain(d): found = domain_predictions(learn, domains[d])
+        if seen: seen(d, *found)
+        return found
     df = domain_table(((d, predict(d)) for d in dict.fromkeys((id, *domains))), classes)
     return df if before is None else _beside(df, before)
 
+# %% ../../nbs/api/evaluate/domains.ipynb #1e6fd471
 def _beside(df, before):
     "With what was lost of each domain's accuracy"
     if list(df.index) != list(before.index) or not df.n.equals(before.n):

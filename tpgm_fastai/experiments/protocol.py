@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 # %% ../../nbs/api/experiments/protocol.ipynb #cd918f35
-from fastcore.basics import patch
+from fastcore.basics import noop, patch
 from fastprogress.fastprogress import progress_bar
 import numpy as np
 import pandas as pd
@@ -36,11 +36,12 @@ from .. import __version__
 from ..callback.core import new_layers
 from ..callback.registry import method_keys, methods
 from ..callback.table import radii_table
-from ..core.checks import did_you_mean, positive
+from ..core.checks import class_names, did_you_mean, positive
 from ..core.io import write_whole
 from ..evaluate.domains import evaluate_domains
 from ..evaluate.results import Results
 from .run import one_cycle, Run, run_name, show_setting
+from .watch import bars_are_seen
 from ..methods.core import Method
 from ..tasks.core import bind_task
 
@@ -52,6 +53,7 @@ def settings_of(
     "The settings that a method chooses from: as many for every method with a learning rate (or a `ValueError`)"
     own = [dict(zip(method.own, values)) for values in itertools.product(*method.own.values())]
     if not method.rates: return own
+    if len(lrs) == 1: own = [{k: values[len(values)//2] for k,values in method.own.items()}]
     if len(lrs) % len(own):
         raise ValueError(f"{method.label} has {len(own)} settings of its own, so that its budget cannot equal that of "
                          f"{len(lrs)} learning rates: pass a multiple of {len(own)}, or leave it out.")
@@ -61,7 +63,7 @@ def settings_of(
 def _in_words(x):
     "A function, a partial or an argument as a text that is the same in every process: qualified names, no addresses"
     if isinstance(x, partial):
-        named = (f"{k}={_in_words(v)}" for k,v in x.keywords.items())
+        named = (f"{k}={_in_words(v)}" for k,v in x.keywords.items() if k != "num_workers") # decides nothing
         return ", ".join([_in_words(x.func), *map(_in_words, x.args), *named])
     if isinstance(x, torch.nn.Module): return type(x).__qualname__
     return getattr(x, "__qualname__", None) or re.sub(r" at 0x[0-9a-f]+", "", str(x))
@@ -78,7 +80,8 @@ class Plan:
     radius_data:str="own" # What radii learn from: the task's "own" radius data, or the "valid" data of the choice
     schedule:Callable=one_cycle # How a learner is trained, as in `Run`
     methods:dict=field(default_factory=lambda: methods) # Key → `MethodInfo`; those that are registered by default
-    quiet:bool=True # Without a progress bar for each run
+    quiet:bool=True # Without a progress bar and lines for each run
+    checkpoints:bool=False # Keep checkpoints, so that a run that was stopped goes on to the bit
 
     @property
     def about(self)->dict:
@@ -123,42 +126,62 @@ class _Unit(NamedTuple):
     @property
     def key(self): return run_name(self.name, self.setting, self.seed)
     def file(self, part): return self.plan.folder/part/f"{self.key}.json"
+    @property
+    def predictions(self): return self.plan.folder/"tested"/f"{self.key}-predictions.csv.gz"
     def read(self, part): return json.loads(self.file(part).read_text())
 
     @property
     def run(self):
         gc.collect()                                                          # learners and callbacks hold each other
         plan = self.plan
-        same = {k: getattr(plan, k) for k in ("epochs", "train_bn", "methods", "schedule", "quiet")}
+        same = {k: getattr(plan, k) for k in ("epochs", "train_bn", "methods", "schedule", "quiet", "checkpoints")}
         return Run(_task(plan, self.seed), seed=self.seed, folder=plan.folder/"trained", **same)
 
 # %% ../../nbs/api/experiments/protocol.ipynb #6e036bf6
 def _train(unit): unit.run.finished(unit.name, **unit.setting)
 
+def _predictions(task, domain, probs, targets):
+    "One row an item of a domain; among its own classes, where it has not all"
+    names, classes = class_names(task.dls), (task.classes or {}).get(domain)
+    if classes is not None: probs = probs*torch.zeros(probs.shape[1]).index_fill_(0, torch.tensor(list(classes)), 1.)
+    confidence, predicted = (probs/probs.sum(1, keepdim=True)).max(1)
+    def named(numbers): return [str(names[i]) if names else str(i) for i in numbers.tolist()]
+    files = getattr(task.tests[domain].dataset, "items", ())
+    files = [str(f) if isinstance(f, Path) else "" for f in files] or ""
+    rows = dict(item=range(len(targets)), picture=files, true=named(targets), predicted=named(predicted))
+    return pd.DataFrame(dict(domain=domain, ood=domain != task.id, **rows, confidence=confidence.numpy()))
+
 def _test(unit):
-    run = unit.run
+    run, rows = unit.run, []
     learn = run.learner(run.finished(unit.name, **unit.setting)[0])
-    domains = evaluate_domains(learn, run.task.tests, classes=run.task.classes).drop("OOD mean")
+    def seen(d, *found): rows.append(_predictions(run.task, d, *found))
+    domains = evaluate_domains(learn, run.task.tests, classes=run.task.classes, seen=seen).drop("OOD mean")
     layers = radii_table(Method(learn.model, anchor=run.start, exclude=new_layers(learn)))[["distance", "change"]]
     found = {k: json.loads(table.to_json(orient="index")) for k,table in dict(domains=domains, layers=layers).items()}
+    every = pd.concat(rows)
+    write_whole(unit.predictions, lambda f: every.to_csv(f, index=False, float_format="%.6f", compression="gzip"))
     write_whole(unit.file("tested"), lambda f: f.write_text(json.dumps(found)))
 
 # %% ../../nbs/api/experiments/protocol.ipynb #c2d720d2
 def _share_cores(jobs): torch.set_num_threads(max(1, (os.cpu_count() or 1)//jobs))
 
-def _each(work, units, jobs):
-    "Do `work` for all units, in this process or in several"
+def _bar(items, **kwargs): return progress_bar(items, leave=False, display=bars_are_seen(), **kwargs)
+
+def _each(work, units, jobs, done):
+    "Do `work` for all units, in this process or in several; `done` is called after each"
     if jobs == 1 or len(units) < 2:
-        for unit in (bar := progress_bar(units, leave=False)):
+        for unit in (bar := _bar(units)):
             work(unit)
             bar.comment = unit.key
+            done(unit)
         return
     with ProcessPoolExecutor(jobs, get_context("spawn"), _share_cores, (jobs,)) as pool:
         futures = {pool.submit(work, unit): unit for unit in units}
         try:
-            for future in (bar := progress_bar(as_completed(futures), total=len(units), leave=False)):
+            for future in (bar := _bar(as_completed(futures), total=len(units))):
                 future.result()
                 bar.comment = futures[future].key
+                done(futures[future])
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -185,29 +208,29 @@ def _check(comparison):
     if policy not in ("own", "valid"): raise ValueError(f"radius_data={policy!r}: pass 'own' or 'valid'.")
 
 # %% ../../nbs/api/experiments/protocol.ipynb #bc7417cf
-def _bytes(model): return sum(v.numel()*v.element_size() for v in model.state_dict().values())
-
 def _make_folder(plan):
     "The folder of a comparison, with what must not change"
     folder, file = plan.folder, plan.folder/"about.json"
-    (folder/"tested").mkdir(parents=True, exist_ok=True)
-    if file.exists(): return
-    if {p.name for p in folder.iterdir()} - {"tested"}:
+    if not file.exists() and folder.is_dir() and {p.name for p in folder.iterdir()} - {"tested", "command.json"}:
         raise ValueError(f"{folder} holds other files: choose another folder.")
-    write_whole(file, lambda f: f.write_text(json.dumps(plan.about, indent=1)))
+    (folder/"tested").mkdir(parents=True, exist_ok=True)
+    if not file.exists(): write_whole(file, lambda f: f.write_text(json.dumps(plan.about, indent=1)))
 
-def _take_up(plan, need):
-    "Make the folder for `need` bytes, or see that what is there was made with the same plan"
-    folder = plan.folder
-    try: _make_folder(plan)
-    except OSError as e:
-        raise ValueError(f"Results cannot be written to {folder}: {e.strerror}. Choose another folder.") from None
-    was = json.loads((folder/"about.json").read_text())
+# %% ../../nbs/api/experiments/protocol.ipynb #bc7417d0
+def _existing(folder): return next(p for p in (folder, *folder.absolute().parents) if p.is_dir())
+
+def _take_up(plan, need, dry):
+    "See that `need` bytes are free, and that what is there was made with the same plan; make the folder"
+    folder, file = plan.folder, plan.folder/"about.json"
+    was = json.loads(file.read_text()) if file.is_file() else plan.about
     other = [f"{k} is {was.get(k)!r} there and {v!r} now" for k,v in plan.about.items() if was.get(k) != v]
     if other: raise ValueError(f"{folder} holds another comparison ({'; '.join(other)}): choose another folder.")
-    if (free := shutil.disk_usage(folder).free) < need + 1_000_000:
+    if (free := shutil.disk_usage(_existing(folder)).free) < need + 1_000_000:
         raise ValueError(f"There are {free/1e6:.0f} MB free for {folder}, and {need/1e6:.0f} MB are needed: "
                          "make room, or choose another folder.")
+    try: dry or _make_folder(plan)
+    except OSError as e:
+        raise ValueError(f"Results cannot be written to {folder}: {e.strerror}. Choose another folder.") from None
 
 # %% ../../nbs/api/experiments/protocol.ipynb #21adf9fa
 class Comparison:
@@ -221,15 +244,22 @@ class Comparison:
         settings:dict=None, # Method → the settings that it chooses from, where these are not made from `lrs`
         beyond:dict=None, # Method → learning rates that are tried as well, though not chosen from
         jobs:int=1, # Processes
+        dry:bool=False, # Write nothing, not even the folder
     ):
         self.plan, self.jobs = replace(plan, folder=Path(plan.folder)), positive("jobs", jobs, int)
         self.names = list(dict.fromkeys(method_keys(default=True) if names is None else names))
         self.seeds = range(positive("seeds", seeds, int)) if isinstance(seeds, (int, float)) else list(seeds)
         self.settings, self.tried = _settings(self, lrs, settings or {}, beyond or {})
         _check(self)
-        task = _task(self.plan, self.seeds[0])
-        self.sources = task.sources
-        _take_up(self.plan, len(self.units("trained"))*_bytes(task.learner().model))
+        self.task = _task(self.plan, self.seeds[0])
+        _take_up(self.plan, self.room, dry)
+
+# %% ../../nbs/api/experiments/protocol.ipynb #21adf9fb
+@patch(as_prop=True)
+def room(self:Comparison)->int:
+    "Bytes that what is still to be done takes: a model for each run, and checkpoints of the runs that go on at a time"
+    model = sum(v.numel()*v.element_size() for v in self.task.learner().model.state_dict().values())
+    return model*(len(self.units("trained")) + 8*self.jobs*self.plan.checkpoints)
 
 # %% ../../nbs/api/experiments/protocol.ipynb #f9bd641b
 @patch
@@ -251,12 +281,31 @@ def waves(self:Comparison,
     return [[u for u in units if wave(u) == w] for w in range(3)]
 
 # %% ../../nbs/api/experiments/protocol.ipynb #30a342de
+def _trained_line(unit):
+    "What is known of a run once it is trained"
+    found, label = unit.read("trained"), unit.plan.methods[unit.name].label
+    end = "diverged" if found["diverged"] else f"validation accuracy {100*found['valid']:.1f} %"
+    return f"{label}{_asked(unit)}: trained in {found['seconds']:.1f} s, {end}"
+
+def _tested_line(unit):
+    "What is known of a run once it is tested"
+    (id, *_), ood = (found := unit.read("tested")["domains"]), [v["accuracy"] for v in list(found.values())[1:]]
+    label = unit.plan.methods[unit.name].label
+    mean = f", OOD mean {100*np.mean(ood):.1f} %" if ood else ""
+    return f"{label}{_asked(unit)}: {id} {100*found[id]['accuracy']:.1f} %{mean}"
+
+def _asked(unit): return f" ({show_setting(unit.setting | dict(seed=unit.seed), ' ')})"
+
+# %% ../../nbs/api/experiments/protocol.ipynb #30a342df
 @patch
-def train(self:Comparison):
+def train(self:Comparison,
+    say:Callable=None, # Called with a line for every run
+):
     "Train what has not been trained"
     probes = [_Unit(self.plan, s, "lp", {}) for s in self.seeds]
     waves = [u for u in probes if not u.file("trained").exists()], *self.waves(self.units("trained"))[1:]
-    for wave in waves: _each(_train, wave, self.jobs)
+    done = (lambda u: say(_trained_line(u))) if say else noop
+    for wave in waves: _each(_train, wave, self.jobs, done)
 
 # %% ../../nbs/api/experiments/protocol.ipynb #58969ad0
 @patch
@@ -279,13 +328,24 @@ def choose(self:Comparison)->dict: # Method → its setting
 @patch
 def test(self:Comparison,
     all:bool=False, # Test every setting, to see how much depends on it; otherwise the chosen ones
+    say:Callable=None, # Called with a line for every run
 ):
     "Test what has not been tested; settings are chosen first"
-    chosen = self.choose()
-    for wave in self.waves(self.units("tested", None if all else chosen)): _each(_test, wave, self.jobs)
+    chosen, done = self.choose(), (lambda u: say(_tested_line(u))) if say else noop
+    for wave in self.waves(self.units("tested", None if all else chosen)): _each(_test, wave, self.jobs, done)
+
+@patch
+def file(self:Comparison,
+    method:str, # Of the comparison
+    kind:str="model", # `model`, `radii` or `predictions`
+)->Path: # It may be missing: not every method has radii
+    "A file of the chosen run of a method with the first seed"
+    unit = _Unit(self.plan, self.seeds[0], method, self.choose()[method])
+    if kind == "predictions": return unit.predictions
+    return self.plan.folder/"trained"/f"{unit.key}{dict(model='.safetensors', radii='-radii.pt')[kind]}"
 
 # %% ../../nbs/api/experiments/protocol.ipynb #d101a4eb
-def _versions():
+def _versions(task):
     "What the numbers were made with"
     def of(package):
         try: return version(package)
@@ -293,7 +353,8 @@ def _versions():
     packages = {p: of(p) for p in ("fastai", "torchvision", "timm", "open_clip_torch")}
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
     return dict(version=__version__, python=platform.python_version(), torch=torch.__version__, **packages,
-                device=device, threads=torch.get_num_threads())
+                device=device, threads=torch.get_num_threads(),
+                workers=getattr(getattr(task.dls.train, "fake_l", None), "num_workers", None))
 
 # %% ../../nbs/api/experiments/protocol.ipynb #de2b3ed4
 @patch(as_prop=True)
@@ -310,17 +371,18 @@ def results(self:Comparison)->Results:
         tested += [row | dict(domain=d, ood=i > 0) | v for i,(d,v) in enumerate(found["domains"].items())]
         if best: layers += [run | dict(layer=layer) | v for layer,v in found["layers"].items()]
     labels = {n: self.plan.methods[n].label for n in self.names}
-    about = dict(seeds=len(self.seeds), settings=self.settings, chosen=chosen, labels=labels, sources=self.sources)
-    return Results(self.plan.about | about | _versions(), *map(pd.DataFrame, (trained, tested, layers)))
+    about = dict(seeds=len(self.seeds), settings=self.settings, chosen=chosen, labels=labels, sources=self.task.sources)
+    return Results(self.plan.about | about | _versions(self.task), *map(pd.DataFrame, (trained, tested, layers)))
 
 # %% ../../nbs/api/experiments/protocol.ipynb #d913893b
 @patch
 def run(self:Comparison,
     test_all:bool=False, # Test every setting, once the choice is written down; otherwise the chosen ones
+    say:Callable=None, # Called with a line for every run, once it is trained and once it is tested
 )->Results:
     "Train, choose and test what has not been, and write the results to the folder"
-    self.train()
-    self.test(test_all)
+    self.train(say)
+    self.test(test_all, say)
     results = self.results
     results.save(self.plan.folder/"results")
     return results

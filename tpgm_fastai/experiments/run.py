@@ -11,8 +11,10 @@ __all__ = ['methods_table', 'show_setting', 'run_name', 'one_cycle', 'Run']
 import json
 import random
 import re
+import shutil
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 from fastai.callback.progress import ProgressCallback
@@ -21,15 +23,19 @@ from fastai.learner import Learner
 from fastai.torch_core import set_seed
 from fastcore.basics import patch, store_attr
 import pandas as pd
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
+# %% ../../nbs/api/experiments/run.ipynb #7667805d
 from ..callback.batchnorm import BatchNormEval
+from ..callback.checkpoint import CheckpointCallback
 from ..callback.core import attached
 from ..callback.registry import method_keys, methods
 from ..core.io import write_whole
 from ..core.parameters import clone_state
 from ..core.rooms import load_room
 from ..evaluate.domains import evaluate_domains
+from .watch import bars_are_seen, Clock, EpochLines
+from ..models.saved import model_about, save_model
 from ..tasks.core import DomainTask
 from fastai.callback import schedule # fit_one_cycle
 
@@ -45,8 +51,8 @@ def methods_table()->pd.DataFrame: # One row a method, those without a paper fir
 # %% ../../nbs/api/experiments/run.ipynb #80c82a72
 class _Kept(dict):
     "State dicts and results by name, in memory"
-    def keep(self, name, learn, result):
-        self[name] = clone_state(learn.model), result
+    folder = None
+    def keep(self, name, learn, result, about): self[name] = clone_state(learn.model), result
 
 class _Folder(_Kept):
     "State dicts and results by name, in a folder"
@@ -60,13 +66,11 @@ class _Folder(_Kept):
         result = json.loads(self.file(name, ".json").read_text())
         return load_file(self.file(name, ".safetensors")), result
 
-    def __setitem__(self, name, found):
-        write_whole(self.file(name, ".safetensors"), lambda f: save_file(found[0], f))
-        write_whole(self.file(name, ".json"), lambda f: f.write_text(json.dumps(found[1])))
-
-    def keep(self, name, learn, result):
+    def keep(self, name, learn, result, about):
         if cb := attached(learn): cb.save(self.file(name, "-radii.pt"))
-        super().keep(name, learn, result)
+        save_model(self.file(name, ".safetensors"), learn.model.state_dict(), about)
+        write_whole(self.file(name, ".json"), lambda f: f.write_text(json.dumps(result)))
+        for part in self.folder.glob(f"{name}-part*"): shutil.rmtree(part)
 
 # %% ../../nbs/api/experiments/run.ipynb #4c9bd2be
 def show_setting(
@@ -107,10 +111,12 @@ class Run:
         folder=None, # Where finished runs are kept; None for memory
         methods:dict=methods, # Key → `MethodInfo`
         schedule:Callable=one_cycle, # How a learner is trained: called with it, the epochs and a learning rate
-        quiet:bool=False, # Without progress bars
+        quiet:bool=False, # Without progress bars and lines
+        checkpoints:bool=False, # With a folder: keep checkpoints, from which a run that was stopped goes on to the bit
     ):
         store_attr(but="folder")
         self.kept, self.seconds = _Folder(folder) if folder else _Kept(), 0.  # of finished runs, where they took others
+        self.going, self.fits = "", 0                                         # the run that trains now, and its fits
 
 # %% ../../nbs/api/experiments/run.ipynb #bfce44f1
 @patch
@@ -132,7 +138,7 @@ def learner(self:Run,
     self.reseed()
     learn = self.task.learner()
     if self.train_bn: learn.remove_cb(BatchNormEval)
-    if self.quiet: learn.remove_cb(ProgressCallback)
+    if self.quiet or not bars_are_seen(): learn.remove_cb(ProgressCallback)
     if state is not None: learn.model.load_state_dict(state)
     return learn.add_cbs(cbs)
 
@@ -142,6 +148,24 @@ def start(self:Run)->dict:
     "State dict that methods start from: the pretrained body with a probed head"
     return self.finished("lp")[0]
 
+@patch
+def _watchers(self:Run):
+    "Callbacks that every fit has"
+    self.fits += 1
+    keep = self.checkpoints and self.kept.folder
+    folder = self.kept.file(self.going, f"-part{self.fits}") if keep else None
+    return [TerminateOnNaNCallback(), Clock(), *([] if self.quiet else [EpochLines(self.going)]),
+            *([CheckpointCallback(folder, resume=True, n_kept=1)] if keep else [])]
+
+@patch
+@contextmanager
+def _training(self:Run, key):
+    "While a run trains; it may have another trained meanwhile"
+    was, self.going, self.fits = (self.going, self.fits), key, 0
+    try: yield
+    finally: self.going, self.fits = was
+
+# %% ../../nbs/api/experiments/run.ipynb #12cec7aa
 @patch
 def fit(self:Run,
     lr:float, # Learning rate
@@ -155,9 +179,11 @@ def fit(self:Run,
     learn = self.learner(self.start if probed else None, cbs)
     if prepare: prepare(learn)
     self.reseed(order)
-    with learn.no_logging(), learn.added_cbs(TerminateOnNaNCallback()):
+    began, watchers = time.perf_counter(), self._watchers()
+    with learn.no_logging(), learn.added_cbs(watchers):
         try: self.schedule(learn, self.epochs, lr)
         except FloatingPointError: pass # the weights are NaN: `train` says so
+    self.seconds += max(0., watchers[1].spent - (time.perf_counter() - began)) # before it was stopped
     return learn
 
 # %% ../../nbs/api/experiments/run.ipynb #3d6c1e8e
@@ -169,7 +195,7 @@ def train(self:Run,
     "Run one method; the seconds begin with the probed head, and include the finished runs it uses"
     if name != "lp": self.start                                               # probed before the clock starts
     began, before = time.perf_counter(), self.seconds
-    learn = self.methods[name](self, **setting)
+    with self._training(run_name(name, setting, self.seed)): learn = self.methods[name](self, **setting)
     seconds = time.perf_counter() - began + self.seconds - before
     diverged = not all(p.isfinite().all() for p in learn.model.parameters())
     valid = evaluate_domains(learn, dict(valid=learn.dls.valid)).accuracy["valid"]
@@ -183,7 +209,7 @@ def finished(self:Run,
 )->tuple: # State dict; result, as of `train`
     "What a method has come to that is run now, or has been"
     key, began, before = run_name(name, setting, self.seed), time.perf_counter(), self.seconds
-    if key not in self.kept: self.kept.keep(key, *self.train(name, **setting))
+    if key not in self.kept: self.kept.keep(key, *self.train(name, **setting), model_about(self.task, method=name))
     state, result = self.kept[key]
     own = 0. if name == "lp" else result["seconds"]
     self.seconds = before + own - (time.perf_counter() - began)               # instead of those that passed here

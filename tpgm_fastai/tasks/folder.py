@@ -62,7 +62,7 @@ def _some(files, path, most=10):
 
 def _pictures(path, domain):
     "The pictures in the class folders of a domain; others are named"
-    found, classes = get_image_files(path/domain), class_folders(path/domain)
+    found, classes = sorted(get_image_files(path/domain)), class_folders(path/domain)
     stray = [f for f in found if f.parent.parent != path/domain or f.parent.name not in classes]
     if stray:
         warnings.warn(f"{len(stray)} pictures are in no class folder and are left out: {_some(stray, path, 3)}. "
