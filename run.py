@@ -17,7 +17,7 @@ VENV = Path(os.environ.get("VENV") or ROOT/".venv").absolute()
 BIN = VENV/("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN/("python.exe" if os.name == "nt" else "python")
 STAMP = VENV/"tpgm_fastai.json"
-DEV = {"dev", "docs", "timm", "clip", "corruptions", "text", "trainers"}
+DEV = {"dev", "onnx", "docs", "timm", "clip", "corruptions", "text", "trainers"}
 TEXTS = "vaderSentiment==3.3.2" # its source archive holds the sentences of the task `sentiment`
 SLOW = "tutorials", *(f"verification/{p}.ipynb" for p in ("distributed", "neighbours", "paper")) # what quick tests leave out
 MEMORY, LIMIT = 2.5, 5 # GB that a notebook takes when it runs as a test, and with which it fails

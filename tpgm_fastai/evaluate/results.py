@@ -139,6 +139,10 @@ def _per_cent(means, spreads, stars=itertools.repeat(1), sign=""):
         return f"{100*mean:{sign}.1f}{spread}" + ("\u00a0*" if p < .05 else "")
     return ["" if np.isnan(row[0]) else text(*row) for row in zip(means, spreads, stars)]
 
+def _named(label, diverged, seeds):
+    "A method's label, and that runs of it diverged"
+    return f"{label} ({'' if seeds == 1 else f'{diverged} of {seeds} '}diverged)" if diverged else label
+
 def _caption(about, versus, forgotten=False):
     "What the columns of a table are"
     seeds, settings = about["seeds"], max(map(len, about["settings"].values()))
@@ -172,7 +176,8 @@ def comparison_table(
     if detail:
         columns |= by_domain(results).iloc[:, 1:-1].mul(100).round(1).to_dict("list")
         columns["seconds"] = found.seconds.round(1).tolist()
-    df = pd.DataFrame(dict(setting=found.setting.tolist()) | columns, index=pd.Index(found.label, name="method"))
+    names = [_named(label, n, results.about["seeds"]) for label,n in zip(found.label, found.diverged)]
+    df = pd.DataFrame(dict(setting=found.setting.tolist()) | columns, index=pd.Index(names, name="method"))
     df.attrs["caption"] = _caption(results.about, versus, lost)
     return df
 

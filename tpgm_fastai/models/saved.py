@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 import torch
 from torch import nn
 
+from ..core.checks import class_names
 from ..core.io import write_whole
 from .checkpoints import load_weights, read_checkpoint
 from .pictures import read_rgb
@@ -36,7 +37,7 @@ def model_about(
     **more # What else is to be known, such as `method`
 )->dict: # For `save_model`: `classes`, `domain`; of pictures in files also `arch`, `library`, `size`, `mean`, `std`
     "What must be known of a model to use it"
-    classes = [str(c) for c in getattr(task.dls, "vocab", None) or ()]
+    classes = [str(c) for c in class_names(task.dls) or ()]
     return dict(classes=classes, domain=task.id, **task.picture or {}, **more)
 
 def save_model(
@@ -68,7 +69,8 @@ def load_model(
     if not about.get("arch"):
         raise ValueError(f"{file} does not say which network its weights are of: pass what tpgm-finetune has written "
                          "of pictures in a folder.")
-    model = image_net(about["arch"], len(about["classes"]), False)
+    arch = f"timm/{about['arch']}" if about["library"] == "timm" else about["arch"]
+    model = image_net(arch, len(about["classes"]), False)
     return load_weights(model, read_checkpoint(file), file=file).eval(), about
 
 # %% ../../nbs/api/models/saved.ipynb #b2d00010

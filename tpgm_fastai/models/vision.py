@@ -36,23 +36,23 @@ def _timm_names():
 
 # %% ../../nbs/api/models/vision.ipynb #6bbce515
 def find_arch(
-    name:str, # Of a torchvision or timm architecture
+    name:str, # Of a torchvision or timm architecture; `timm/` before it asks for timm's where both have one
 ): # A function that builds it (torchvision), or the name (timm)
     "The architecture called `name` (`ValueError` with near names where there is none)"
-    names = list_models(module=torchvision.models)
+    names, bare = list_models(module=torchvision.models), name.removeprefix("timm/")
     if name in names: return get_model_builder(name)
-    if name.split(".")[0] in (timm_names := _timm_names()): return name       # after the dot: which weights
+    if bare.split(".")[0] in (timm_names := _timm_names()): return bare       # after the dot: which weights
     hint = "" if timm_names else " More are known once timm is installed: `pip install timm`."
-    raise ValueError(f"There is no architecture {name!r}: {did_you_mean(name, [*names, *timm_names])}{hint}")
+    raise ValueError(f"There is no architecture {name!r}: {did_you_mean(bare, [*names, *timm_names])}{hint}")
 
 # %% ../../nbs/api/models/vision.ipynb #f8021fcb
 def pixel_stats(
     arch:str, # A torchvision or timm architecture
 )->tuple: # Mean and standard deviation, by channel
     "Statistics of the pixels that an architecture was pretrained on (`ValueError` where there is no such architecture)"
-    if callable(find_arch(arch)): return imagenet_stats
+    if callable(found := find_arch(arch)): return imagenet_stats
     import timm
-    cfg = timm.get_pretrained_cfg(arch)
+    cfg = timm.get_pretrained_cfg(found)
     return (cfg.mean, cfg.std) if cfg else imagenet_stats
 
 # %% ../../nbs/api/models/vision.ipynb #dade5eeb

@@ -14,7 +14,8 @@ from fastcore.meta import delegates
 
 from ..core.checks import did_you_mean
 from .core import DomainTask, register_task
-from .folder import class_folders, folder_task
+from .domains import class_folders
+from .folder import folder_task
 
 # %% ../../nbs/api/tasks/domainbed.ipynb #db000005
 domainbed_folders = {"VLCS": "VLCS", "PACS": "PACS", "OfficeHome": "office_home",

@@ -22,7 +22,7 @@ import pandas as pd
 from ..core.checks import did_you_mean
 from ..models.vision import image_learner
 from .core import DomainTask, register_task
-from .folder import named_once
+from .domains import named_once
 from .listed import classwise, listed_task, with_radius
 
 # %% ../../nbs/api/tasks/domainnet.ipynb #f784c5be

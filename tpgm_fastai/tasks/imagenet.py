@@ -20,7 +20,8 @@ import pandas as pd
 from ..core.checks import did_you_mean
 from ..models.vision import image_learner
 from .core import DomainTask, register_task
-from .folder import class_folders, readable_images
+from .domains import class_folders
+from .folder import readable_images
 from .listed import classwise, listed_task, with_radius
 
 # %% ../../nbs/api/tasks/imagenet.ipynb #85e9a82f
