@@ -3,7 +3,7 @@
 
     python3 run.py demo [options]          fine-tune on the bundled data (the options of tpgm-finetune)
     python3 run.py test [--quick] [paths]  run every notebook as a test, or no slow cells, no tutorials and not the
-                                           three longest pages of verification
+                                           four longest pages of verification
                                            (other options go to pytest: --nb-update stores the new outputs, --cov
                                            measures coverage, which takes a sixth longer)
     python3 run.py install                 only prepare the environment, with the developers' tools
@@ -19,7 +19,7 @@ PYTHON = BIN/("python.exe" if os.name == "nt" else "python")
 STAMP = VENV/"tpgm_fastai.json"
 DEV = {"dev", "onnx", "docs", "timm", "clip", "corruptions", "text", "trainers"}
 TEXTS = "vaderSentiment==3.3.2" # its source archive holds the sentences of the task `sentiment`
-SLOW = "tutorials", *(f"verification/{p}.ipynb" for p in ("distributed", "neighbours", "paper")) # what quick tests leave out
+SLOW = "tutorials", *(f"verification/{p}.ipynb" for p in ("commands", "distributed", "neighbours", "paper")) # what quick tests leave out
 MEMORY, LIMIT = 2.5, 5 # GB that a notebook takes when it runs as a test, and with which it fails
 
 def say(msg): print(msg, file=sys.stderr, flush=True)

@@ -186,6 +186,7 @@ def _files(pictures):
         found += there
     return list(dict.fromkeys(found))
 
+# %% ../nbs/api/cli.ipynb #4affc6a2
 def _share(x): return "" if x != x else f"{100*x:.0f} %"                      # NaN is not itself
 
 def _shown(table, most=40):

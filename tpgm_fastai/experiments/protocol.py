@@ -165,14 +165,18 @@ def _test(unit):
 # %% ../../nbs/api/experiments/protocol.ipynb #c2d720d2
 def _share_cores(jobs): torch.set_num_threads(max(1, (os.cpu_count() or 1)//jobs))
 
-def _bar(items, **kwargs): return progress_bar(items, leave=False, display=bars_are_seen(), **kwargs)
+def _bar(items, **kwargs): return progress_bar(items, leave=False, **kwargs) if bars_are_seen() else items
 
+def _note(bar, unit):
+    if hasattr(bar, "comment"): bar.comment = unit.key
+
+# %% ../../nbs/api/experiments/protocol.ipynb #c2d720d3
 def _each(work, units, jobs, done):
     "Do `work` for all units, in this process or in several; `done` is called after each"
     if jobs == 1 or len(units) < 2:
         for unit in (bar := _bar(units)):
             work(unit)
-            bar.comment = unit.key
+            _note(bar, unit)
             done(unit)
         return
     with ProcessPoolExecutor(jobs, get_context("spawn"), _share_cores, (jobs,)) as pool:
@@ -180,7 +184,7 @@ def _each(work, units, jobs, done):
         try:
             for future in (bar := _bar(as_completed(futures), total=len(units))):
                 future.result()
-                bar.comment = futures[future].key
+                _note(bar, futures[future])
                 done(futures[future])
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -112,7 +112,7 @@ def image_learner(
     **kwargs
 )->Learner: # Unfrozen, in two parameter groups: the body and the head
     "A learner of a pretrained network, with AdamW and BatchNorm in evaluation mode (`ValueError` as of `image_net`)"
-    model = image_net(arch, get_c(dls), weights)
+    model = image_net(arch, get_c(dls), weights).to(memory_format=torch.channels_last)
     if not any(isinstance(t, Normalize) for t in getattr(dls.after_batch, "fs", ())):
         dls.add_tfms([Normalize.from_stats(*pixel_stats(arch))], "after_batch")
     options = dict(splitter=body_classifier, opt_func=adamw, wd=1e-4, metrics=accuracy, cbs=[BatchNormEval(), *L(cbs)])
