@@ -81,6 +81,9 @@ def _check_keep(keep):
     if isinstance(keep, torch.dtype) and not keep.is_floating_point:
         raise ValueError(f"keep={keep}: pretrained weights can be kept in a floating-point precision, "
                          "such as torch.bfloat16.")
+    if isinstance(keep, str):
+        try: torch.device(keep)
+        except RuntimeError: keep = [keep]                                    # no device: refused below
     if keep is not None and not isinstance(keep, (torch.dtype, str, torch.device, Path)):
         raise ValueError(f"keep={keep!r}: pass a dtype such as torch.bfloat16, a device such as 'cpu', "
                          "a Path, or None.")

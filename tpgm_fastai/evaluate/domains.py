@@ -52,6 +52,8 @@ def evaluate_domains(
     seen:Callable=None, # Called with every domain, its probabilities and labels
 )->pd.DataFrame: # As of `domain_table`; with `before`, what was lost of the accuracy as `forgotten`
     "What the field reports, of a learner (`ValueError` that names the domain)"
+    if not isinstance(domains, dict):
+        raise ValueError(f"domains must be a dict of names and loaders, the ID domain first, not {type(domains)}.")
     if not domains:
         raise ValueError("There is no domain to test on: pass a dict of names and loaders, the ID domain first.")
     id = next(iter(domains)) if id is None else id

@@ -148,6 +148,7 @@ def start(self:Run)->dict:
     "State dict that methods start from: the pretrained body with a probed head"
     return self.finished("lp")[0]
 
+# %% ../../nbs/api/experiments/run.ipynb #12cec7ab
 @patch
 def _watchers(self:Run):
     "Callbacks that every fit has"
@@ -156,6 +157,14 @@ def _watchers(self:Run):
     folder = self.kept.file(self.going, f"-part{self.fits}") if keep else None
     return [TerminateOnNaNCallback(), Clock(), *([] if self.quiet else [EpochLines(self.going)]),
             *([CheckpointCallback(folder, resume=True, n_kept=1)] if keep else [])]
+
+@patch
+def _keep_log(self:Run, learn):
+    "With a folder: losses and metrics of every epoch, as a table"
+    if not self.kept.folder: return
+    columns, rows = learn.recorder.metric_names[1:-1], learn.recorder.values
+    table = pd.DataFrame([list(v) for v in rows], columns=columns).rename_axis("epoch")
+    table.to_csv(self.kept.file(self.going, f"-log{'' if self.fits == 1 else self.fits}.csv"), float_format="%.6g")
 
 @patch
 @contextmanager
@@ -183,6 +192,7 @@ def fit(self:Run,
     with learn.no_logging(), learn.added_cbs(watchers):
         try: self.schedule(learn, self.epochs, lr)
         except FloatingPointError: pass # the weights are NaN: `train` says so
+    self._keep_log(learn)
     self.seconds += max(0., watchers[1].spent - (time.perf_counter() - began)) # before it was stopped
     return learn
 
