@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from contextlib import contextmanager
-from threading import Event
+from threading import current_thread, Event, main_thread
 
 from fastai.callback.core import Callback
 from fastai.learner import Recorder
@@ -43,7 +43,8 @@ _interrupted = Event()
 
 @contextmanager
 def hearing_interrupts():
-    "Ctrl-C ends training, even where a library swallows the exception: then at the next batch"
+    "Ctrl-C ends training, even where a library swallows the exception: then at the next batch (in the main thread)"
+    if current_thread() is not main_thread(): return (yield)
     def heard(*_):
         _interrupted.set()
         raise KeyboardInterrupt
