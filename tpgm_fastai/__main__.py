@@ -11,4 +11,4 @@ __all__ = []
 # %% ../nbs/api/cli.ipynb #4affc6a3
 from tpgm_fastai.cli import main
 
-if __name__ == "__main__": main()
+if __name__ == "__main__" and globals().get("__package__"): main() # not in a notebook
