@@ -122,6 +122,10 @@ def _task(
     if id: id = id[0] if len(id) == 1 else id
     return _jobs().task_maker(data, id, ood or [], **options)
 
+def _lasting(path):
+    "A path that means the same in every folder; a data set's name as it is"
+    return str(Path(real_path(path)).resolve()) if path and path not in known_tasks() else path
+
 def _named(data): return Path(real_path(data)).resolve().name
 
 # %% ../nbs/api/cli.ipynb #74e8d4ff
@@ -141,7 +145,8 @@ def finetune(
     "Fine-tune a pretrained model on one domain, with TPGM and with what one would do without it, and test on all"
     if resume: return finetune(**_resumed("finetune", real_path(resume)), dry_run=dry_run)
     kinds = [_check_kind(to) for to in several(export) or ()]
-    options = dict(data=data, method=several(method), lr=lr, epochs=epochs, seed=seed, export=kinds, **kwargs)
+    options = dict(method=several(method), lr=lr, epochs=epochs, seed=seed, export=kinds, **kwargs)
+    options |= dict(data=_lasting(data), weights=_lasting(kwargs.get("weights")))
     out = real_path(out) or f"runs/{_named(data)}-{strftime('%Y%m%d-%H%M%S')}"
     names, lrs = options["method"], [] if lr is None else [lr]
     make_task = _task(data, out=out, method=names, lr=lrs, epochs=epochs, **kwargs)
@@ -169,10 +174,10 @@ def compare(
     "Compare methods of robust fine-tuning under one protocol: equal budgets, a choice on validation data, one test"
     if resume: return compare(**_resumed("compare", real_path(resume)), dry_run=dry_run)
     same = dict(seeds=seeds, jobs=jobs, epochs=epochs, train_bn=train_bn, radius_data=radius_data)
-    options = dict(data=data, method=several(method), lr=several(lr), test_all=test_all, **same, **kwargs)
+    lasting = dict(data=_lasting(data), weights=_lasting(kwargs.get("weights")))
+    options = dict(method=several(method), lr=several(lr), test_all=test_all, **same) | kwargs | lasting
     out, lrs = real_path(out) or f"runs/compare-{_named(data)}", numbers("--lr", lr)
-    whole = dict(seeds=seeds, jobs=jobs, epochs=epochs)
-    make_task = _task(data, out=out, method=options["method"], lr=lrs, **whole, **kwargs)
+    make_task = _task(data, method=options["method"], lr=lrs, out=out, seeds=seeds, jobs=jobs, epochs=epochs, **kwargs)
     job = _jobs().compare_job(make_task, out, names=options["method"], lrs=lrs or None, dry=dry_run, **same)
     _go("compare", job, options, dry_run, test_all)
 

@@ -15,13 +15,14 @@ import os
 import platform
 import re
 import shutil
+import signal
 from collections.abc import Callable
 from concurrent.futures import as_completed, ProcessPoolExecutor
 from dataclasses import dataclass, field, KW_ONLY, replace
 from datetime import datetime, timezone
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -163,7 +164,10 @@ def _test(unit):
     write_whole(unit.file("tested"), lambda f: f.write_text(json.dumps(found)))
 
 # %% ../../nbs/api/experiments/protocol.ipynb #c2d720d2
-def _share_cores(jobs): torch.set_num_threads(max(1, (os.cpu_count() or 1)//jobs))
+def _begin(jobs):
+    "A process among several: its share of the cores, and an interrupt is for the one that has begun it"
+    torch.set_num_threads(max(1, (os.cpu_count() or 1)//jobs))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 def _bar(items, **kwargs): return progress_bar(items, leave=False, **kwargs) if bars_are_seen() else items
 
@@ -179,7 +183,7 @@ def _each(work, units, jobs, done):
             _note(bar, unit)
             done(unit)
         return
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _share_cores, (jobs,)) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (jobs,)) as pool:
         futures = {pool.submit(work, unit): unit for unit in units}
         try:
             for future in (bar := _bar(as_completed(futures), total=len(units))):
@@ -188,6 +192,7 @@ def _each(work, units, jobs, done):
                 done(futures[future])
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for child in active_children(): child.terminate()
             raise
 
 # %% ../../nbs/api/experiments/protocol.ipynb #020c6490
