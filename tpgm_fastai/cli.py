@@ -24,7 +24,9 @@ from fastcore.script import anno_parser
 
 from . import __version__
 from .core.checks import did_you_mean
-from .experiments.asked import check_asked, known_methods, known_tasks, numbers, real_path, several
+from tpgm_fastai.experiments.asked import (
+    check_asked, check_run, known_methods, known_tasks, numbers, real_path, several
+)
 
 # %% ../nbs/api/cli.ipynb #2fe09e17
 def _jobs():
@@ -36,19 +38,19 @@ def _jobs():
 
 def _note(message, category, filename, lineno, file=None, line=None):
     "A warning of this package as a sentence; others are for developers"
-    if "tpgm_fastai" in filename: print(f"Note: {message}", file=sys.stderr, flush=True)
+    if Path(__file__).parent in Path(filename).parents: print(f"Note: {message}", file=sys.stderr, flush=True)
 
 # %% ../nbs/api/cli.ipynb #2fe09e19
 @contextlib.contextmanager
 def _sentences(command, debug):
-    "What is wrong is a sentence and exit code 2"
+    "What is wrong before training is a sentence and exit code 2; an error of training is not hidden"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always" if debug else "default")
             if not debug: warnings.showwarning = _note
             yield
     except (ValueError, OSError, ImportError) as e:
-        if debug: raise
+        if debug or getattr(e, "of_training", False): raise
         print(f"{command}: {e}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -68,6 +70,7 @@ def _resumed(command, resume):
         raise ValueError(f"{resume} is a run of tpgm-{was['command']}: tpgm-{was['command']} --resume {resume}")
     return was["options"] | dict(out=str(resume))
 
+# %% ../nbs/api/cli.ipynb #def505e4
 @contextlib.contextmanager
 def _unfinished(command, comparison, new):
     "A run that is stopped says how it goes on; one that fails before anything is finished leaves no folder"
@@ -78,21 +81,24 @@ def _unfinished(command, comparison, new):
         print(f"\ntpgm-{command}: interrupted. {done} of {total} trainings are finished. To go on: "
               f"tpgm-{command} --resume {folder}", file=sys.stderr)
         sys.exit(130)
-    except Exception:
+    except Exception as e:
+        e.of_training = True
         if new and not list(folder.glob("trained/*.json")): shutil.rmtree(folder, ignore_errors=True)
         raise
 
 # %% ../nbs/api/cli.ipynb #def505e3
 def _go(command, comparison, options, dry_run, test_all=False, detail=False):
     "Say what will be done, do it, and print the table"
+    from tpgm_fastai.core.io import write_whole
     from tpgm_fastai.evaluate.results import comparison_table
-    from tpgm_fastai.experiments import estimate                              # gives Comparison its method
+    from tpgm_fastai.experiments.estimate import estimate
     from tpgm_fastai.experiments.watch import hearing_interrupts
-    folder, expected = comparison.plan.folder, comparison.estimate()
+    folder, expected = comparison.plan.folder, estimate(comparison)
     if dry_run or expected.seconds > 60: print(f"{', '.join(comparison.names)}: {expected}", flush=True)
     if dry_run: return
     file, new = folder/"command.json", not list(folder.glob("trained/*.json"))
-    if not file.exists(): file.write_text(json.dumps(dict(command=command, options=options), indent=1))
+    asked = json.dumps(dict(command=command, options=options), indent=1)
+    if not file.exists(): write_whole(file, lambda f: f.write_text(asked))
     print(f"Everything goes to {folder}", flush=True)
     with _unfinished(command, comparison, new), hearing_interrupts():
         said = dict(version=__version__, command=f"tpgm-{command}") | {k: v for k,v in options.items() if v is not None}
@@ -117,10 +123,17 @@ def _task(
     "The options that both commands have, checked; what makes the task"
     data, weights, id, ood = real_path(data), real_path(weights), several(id), several(ood)
     check_asked(data=data, id=id, ood=ood, arch=arch, weights=weights, size=size, bs=bs, **others)
-    if weights and not arch: arch = _jobs().arch_of(weights)
+    if weights and not arch: arch = _arch_of(weights)
     options = dict(arch=arch or "resnet50", weights=weights, size=size, bs=bs, skip_bad=skip_bad, num_workers=workers)
     if id: id = id[0] if len(id) == 1 else id
     return _jobs().task_maker(data, id, ood or [], **options)
+
+# %% ../nbs/api/cli.ipynb #c38e4406
+def _arch_of(weights):
+    "The architecture that a file or a run says its weights are of"
+    _jobs()
+    from tpgm_fastai.models.saved import arch_of, read_about
+    return arch_of(read_about(weights))
 
 def _lasting(path):
     "A path that means the same in every folder; a data set's name as it is"
@@ -212,10 +225,6 @@ def _check_kind(to):
     if to not in _exports: raise ValueError(f"There is no export {to!r}: {did_you_mean(to, _exports)}")
     return to
 
-def _check_run(run):
-    if not Path(run).is_dir():
-        raise ValueError(f"There is no run {run}: pass the folder that tpgm-finetune has written.")
-
 # %% ../nbs/api/cli.ipynb #4affc69d
 def predict(
     run:str, # Folder that tpgm-finetune has written
@@ -226,7 +235,7 @@ def predict(
 ):
     "Say the class of pictures, how sure the model is, and how often it was right when it was as sure in its tests"
     run, csv = real_path(run), real_path(csv)
-    _check_run(run)
+    check_run(run)
     if not pictures: raise ValueError(f"Which pictures? tpgm-predict {run} PICTURES…")
     files = _files(pictures)
     _jobs()
@@ -248,7 +257,7 @@ def export_run(
 ):
     "Write the model of a run for other programs, or as a fastai `Learner` that needs nothing of this package"
     run, to = real_path(run), _check_kind(to)
-    _check_run(run)
+    check_run(run)
     _jobs()
     from tpgm_fastai.experiments.finished import read_run
     from tpgm_fastai.models.saved import export_fastai, export_onnx, load_model

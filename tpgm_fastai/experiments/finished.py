@@ -20,6 +20,7 @@ from PIL import Image
 from ..core.checks import did_you_mean
 from ..core.io import write_whole
 from ..evaluate.results import comparison_table, Results
+from .asked import check_run
 from .protocol import Comparison
 from .report import trust_table, write_report
 from ..models.saved import load_model, predict_files, read_about
@@ -88,23 +89,21 @@ def _markdown(table):
     rows = [head, ["---"]*len(head), *body]
     return "\n".join("| " + " | ".join(str(c).replace("|", "\\|") for c in row) + " |" for row in rows)
 
-def _readme(comparison, results, method, folder):
+def _readme(comparison, results, table, method):
     "README.md of a run"
-    table = comparison_table(results, detail=True)
-    about = read_about(comparison.file(method)) if method else {}
+    folder = comparison.plan.folder
     label = results.labels.get(method, "")
     kept = f"The model that is kept is of **{label}**: its validation accuracy is the highest." if method else \
         "Every run diverged: no model is kept. Try a lower learning rate."
     parts = [f"# {', '.join(results.labels.values())}", f"Trained on {comparison.task.id}, {comparison.plan.epochs} "
              f"epochs. {kept}", "## Results", _markdown(table), table.attrs["caption"]]
-    return "\n\n".join(parts + (["## The model", _loading(about, folder)] if method else []))
+    return "\n\n".join(parts + (["## The model", _loading(read_about(folder), folder)] if method else []))
 
 # %% ../../nbs/api/experiments/finished.ipynb #e5a00012
 def _predictions(comparison):
     "Method → one row an item that was tested"
-    files = {n: comparison.file(n, "predictions") for n in comparison.names}
-    return {n: pd.read_csv(f, dtype=dict(picture=str, true=str, predicted=str), keep_default_na=False,
-                           na_values=dict(confidence=[""])) for n,f in files.items() if f.exists()}
+    how = dict(dtype=dict(picture=str, true=str, predicted=str), keep_default_na=False, na_values=dict(confidence=[""]))
+    return {n: pd.read_csv(f, **how) for n,f in comparison.files("predictions").items()}
 
 def _picture_of(task):
     "How a picture of a test is shown: from its file, or from the loader's arrays"
@@ -123,6 +122,8 @@ def _types(task):
     modules = task.learner().model.named_modules()
     return {f"{n}.{k}": type(m).__name__ for n,m in modules for k,_ in m.named_parameters(recurse=False)}
 
+def _records(table): return json.loads(table.to_json(orient="records"))       # NaN is null
+
 def _link(file, to):
     "The same file under another name; a copy where the disk cannot link"
     to.unlink(missing_ok=True)
@@ -137,20 +138,18 @@ def finish_run(
 )->str: # The method whose model is kept; None where every run diverged
     "Write the model, `results.json`, `report.html` and `README.md` into the folder of the run"
     folder, method, found = comparison.plan.folder, kept_method(results), _predictions(comparison)
-    if method: _link(comparison.file(method), folder/"model.safetensors")
-    table = comparison_table(results, detail=True)
-    trust = {n: trust_table(p).to_dict("records") for n,p in found.items()}
-    rows = table.assign(key=list(results.labels)).reset_index().to_dict("records")
-    files = {n: str(comparison.file(n).relative_to(folder)) for n in comparison.names}
+    table, models = comparison_table(results, detail=True), comparison.files("model")
+    if method: _link(models[method], folder/"model.safetensors")
+    trust = {n: _records(trust_table(p)) for n,p in found.items()}
+    rows = _records(table.assign(key=list(results.labels)).reset_index())
+    files = {n: str(f.relative_to(folder)) for n,f in models.items()}
     kept = dict(command=settings or {}, about=results.about, model=method, files=files, table=rows, trust=trust)
-    text = json.dumps(kept, indent=1, default=str).replace("NaN", "null")
-    write_whole(folder/"results.json", lambda f: f.write_text(text))
-    radii = {n: f for n in comparison.names if (f := comparison.file(n, "radii")).exists()}
+    write_whole(folder/"results.json", lambda f: f.write_text(json.dumps(kept, indent=1, default=str)))
     shown = {k: v for k,v in results.about.items() if k not in ("labels", "sources", "settings")}
     write_report(results, folder/"report.html", title=f"Fine-tuned on {comparison.task.id}", predictions=found,
-                 radii=radii, types=_types(comparison.task), settings=(settings or {}) | shown, model=method,
-                 picture_of=_picture_of(comparison.task))
-    write_whole(folder/"README.md", lambda f: f.write_text(_readme(comparison, results, method, folder) + "\n"))
+                 radii=comparison.files("radii"), types=_types(comparison.task), settings=(settings or {}) | shown,
+                 model=method, picture_of=_picture_of(comparison.task))
+    write_whole(folder/"README.md", lambda f: f.write_text(_readme(comparison, results, table, method) + "\n"))
     return method
 
 # %% ../../nbs/api/experiments/finished.ipynb #e5a00015
@@ -159,11 +158,7 @@ def read_run(
     method:str=None, # Whose model; None for the one that is kept
 )->tuple: # The file of the model; rows of `trust_table`, as dicts
     "What is there to use of a run (`ValueError` that says what is missing)"
-    run = Path(run)
-    if not run.is_dir(): raise ValueError(f"There is no run {run}: pass the folder that tpgm-finetune has written.")
-    if not (run/"results.json").exists():
-        raise ValueError(f"{run} is no finished run: it has no results.json. An unfinished one goes on with "
-                         f"`tpgm-finetune --resume {run}`.")
+    run = check_run(run)
     found = json.loads((run/"results.json").read_text())
     method = method or found["model"]
     if method is None: raise ValueError(f"Every run in {run} diverged: there is no model to use.")

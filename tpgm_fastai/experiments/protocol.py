@@ -226,15 +226,14 @@ def _make_folder(plan):
     if not file.exists(): write_whole(file, lambda f: f.write_text(json.dumps(plan.about, indent=1)))
 
 # %% ../../nbs/api/experiments/protocol.ipynb #bc7417d0
-def _existing(folder): return next(p for p in (folder, *folder.absolute().parents) if p.is_dir())
-
-def _take_up(plan, need, dry):
-    "See that `need` bytes are free, and that what is there was made with the same plan; make the folder"
+def _take_up(comparison, dry):
+    "See that there is room, and that what is there was made with the same plan; make the folder"
+    plan, need, free = comparison.plan, comparison.room, comparison.free
     folder, file = plan.folder, plan.folder/"about.json"
     was = json.loads(file.read_text()) if file.is_file() else plan.about
     other = [f"{k} is {was.get(k)!r} there and {v!r} now" for k,v in plan.about.items() if was.get(k) != v]
     if other: raise ValueError(f"{folder} holds another comparison ({'; '.join(other)}): choose another folder.")
-    if (free := shutil.disk_usage(_existing(folder)).free) < need + 1_000_000:
+    if free < need + 1_000_000:
         raise ValueError(f"There are {free/1e6:.0f} MB free for {folder}, and {need/1e6:.0f} MB are needed: "
                          "make room, or choose another folder.")
     try: dry or _make_folder(plan)
@@ -261,14 +260,21 @@ class Comparison:
         self.settings, self.tried = _settings(self, lrs, settings or {}, beyond or {})
         _check(self)
         self.task = _task(self.plan, self.seeds[0])
-        _take_up(self.plan, self.room, dry)
+        model = self.task.learner().model.state_dict().values()
+        self.model_bytes = sum(v.numel()*v.element_size() for v in model)
+        _take_up(self, dry)
 
 # %% ../../nbs/api/experiments/protocol.ipynb #21adf9fb
 @patch(as_prop=True)
 def room(self:Comparison)->int:
     "Bytes that what is still to be done takes: a model for each run, and checkpoints of the runs that go on at a time"
-    model = sum(v.numel()*v.element_size() for v in self.task.learner().model.state_dict().values())
-    return model*(len(self.units("trained")) + 8*self.jobs*self.plan.checkpoints)
+    return self.model_bytes*(len(self.units("trained")) + 8*self.jobs*self.plan.checkpoints)
+
+@patch(as_prop=True)
+def free(self:Comparison)->int:
+    "Bytes that are free where the folder is, or will be"
+    folder = self.plan.folder.absolute()
+    return shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.is_dir())).free
 
 # %% ../../nbs/api/experiments/protocol.ipynb #f9bd641b
 @patch
@@ -344,14 +350,15 @@ def test(self:Comparison,
     for wave in self.waves(self.units("tested", None if all else chosen)): _each(_test, wave, self.jobs, done)
 
 @patch
-def file(self:Comparison,
-    method:str, # Of the comparison
-    kind:str="model", # `model`, `radii` or `predictions`
-)->Path: # It may be missing: not every method has radii
-    "A file of the chosen run of a method with the first seed"
-    unit = _Unit(self.plan, self.seeds[0], method, self.choose()[method])
-    if kind == "predictions": return unit.predictions
-    return self.plan.folder/"trained"/f"{unit.key}{dict(model='.safetensors', radii='-radii.pt')[kind]}"
+def files(self:Comparison,
+    kind:str, # `model`, `radii` or `predictions`
+)->dict: # Method → file, where it is there: not every method has radii
+    "Files of the chosen runs with the first seed"
+    ends = dict(model="trained/{}.safetensors", radii="trained/{}-radii.pt", predictions="tested/{}-predictions.csv.gz")
+    if kind not in ends: raise ValueError(f"There are no files of {kind!r}: {did_you_mean(kind, ends)}")
+    keys = {n: _Unit(self.plan, self.seeds[0], n, x).key for n,x in self.choose().items()}
+    files = {n: self.plan.folder/ends[kind].format(key) for n,key in keys.items()}
+    return {n: f for n,f in files.items() if f.exists()}
 
 # %% ../../nbs/api/experiments/protocol.ipynb #d101a4eb
 def _versions(task):

@@ -25,7 +25,7 @@ import torchvision
 from torchvision.models import get_model_builder, get_model_weights, list_models
 
 from ..callback.batchnorm import BatchNormEval
-from ..core.checks import did_you_mean
+from ..core.checks import did_you_mean, positive
 from .checkpoints import head_names, load_weights, read_checkpoint
 
 # %% ../../nbs/api/models/vision.ipynb #249593a4
@@ -63,6 +63,7 @@ def image_net(
 )->nn.Module: # The library's own network
     "A pretrained network with a new last layer (`ValueError` where it cannot be had)"
     found = find_arch(arch)
+    positive("n_out", n_out, int)
     try:
         if isinstance(found, str):
             from timm import create_model
@@ -91,6 +92,7 @@ def check_size(
     size:int, # Pixels of a side
 ):
     "Check on the meta device that a network takes pictures of this size (`ValueError` if not)"
+    positive("size", size, int)
     with torch.device("meta"): model, x = image_net(arch, 2, False).eval(), torch.zeros(2, 3, size, size)
     try: model(x)
     except Exception as e:
