@@ -19,7 +19,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
          "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost"]
 PAGES = sorted(p.relative_to(SITE).as_posix() for p in SITE.rglob("*.html"))
 CALLBACK = "api/methods/tpgm.html" # a page of the reference
-KINDS = ["index.html", "tutorials/quickstart.html", "explanations/method.html", "explanations/benchmarks.html", CALLBACK, "verification/golden.html", "404.html"]
+KINDS = ["index.html", "help/which_method.html", "help/how_to.html", "tutorials/quickstart.html", "explanations/method.html", "explanations/benchmarks.html", CALLBACK, "verification/golden.html", "404.html"]
 WIDE, NARROW = (1280, 900), (390, 844)
 
 # ---------------------------------------------------------------- a server, a browser, a tab that keeps what went wrong
@@ -105,6 +105,14 @@ FORMULAS = r"""() => { const main = document.querySelector('main'), bad = [];
     const walk = document.createTreeWalker(main, NodeFilter.SHOW_TEXT);
     for (let n; n = walk.nextNode();) if (!n.parentElement.closest('pre, code, .katex, script, svg') && /\$[^$]*[\\^_{][^$]*\$|\\\(|\\\[|\\begin\{/.test(n.data)) bad.push(n.data);
     return bad.map(s => s.trim().slice(0, 120)) }"""
+# Markdown that was not rendered, and addresses in memory, in what a reader sees
+RAW = r"""() => { const bad = [], walk = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT);
+    for (let n; n = walk.nextNode();) if (!n.parentElement.closest('script, style, svg')) {
+        if (/ at 0x[0-9a-f]{6,}/.test(n.data) || (!n.parentElement.closest('pre, code, .katex, .math') && /\]\(|\]\[|\*\*\S|^#+ |^:::|{\.\w/.test(n.data))) bad.push(n.data) }
+    return bad.map(s => s.trim().slice(0, 120)) }"""
+# Code that a reader must scroll to read, on a screen
+LONG = """() => [...document.querySelectorAll('main pre.sourceCode')].filter(e => e.offsetParent && e.scrollWidth > e.clientWidth + 1).map(e =>
+    e.innerText.split('\\n').sort((a, b) => b.length - a.length)[0].slice(0, 140))"""
 # What reaches over the edge of the window and can't be scrolled to inside its own box, its own size aside
 WIDER = """() => { const w = document.documentElement.clientWidth, bad = document.documentElement.scrollWidth > w ? ['the page itself'] : [];
     const boxed = e => { for (let p = e.parentElement; p && p.tagName != 'MAIN' && p.tagName != 'BODY'; p = p.parentElement)
@@ -122,6 +130,8 @@ def test_page_is_whole(reader, path):
     wrong = [f"picture did not load: {o}" for o in page.evaluate(PICTURES)]
     wrong += [f"picture without a text (give its cell `#| fig-alt: …`), under: {o}" for o in page.evaluate(NAMELESS)]
     wrong += [f"formula not rendered: {o}" for o in page.evaluate(FORMULAS)]
+    wrong += [f"not rendered: {o}" for o in page.evaluate(RAW)]
+    wrong += [f"a line of code is wider than its column: {o}" for o in page.evaluate(LONG)]
     for size in WIDE, NARROW:
         page.set_viewport_size(dict(width=size[0], height=size[1]))
         wrong += [f"cut off at {size[0]} pixels: {o}" for o in page.evaluate(WIDER)]
@@ -157,7 +167,7 @@ def test_from_home_to_the_tutorial_to_the_reference_by_clicks(tab):
     page.locator('main a[href*="tutorials/quickstart"]').first.click()
     expect(page.locator("h1")).to_be_visible()
     assert t.at() == "tutorials/quickstart.html"
-    sidebar(page, "Reference", "Methods", "tpgm")
+    sidebar(page, "Reference", "Methods", "TPGM")
     page.wait_for_url(f"**/{CALLBACK}")
     page.locator('#TOC a[href="#tpgmcallback"]').click()
     page.wait_for_url("**#tpgmcallback")
@@ -170,7 +180,7 @@ def test_the_menus_of_a_phone_lead_to_the_same_places(tab):
     page = t.open()
     assert not page.locator("#quarto-sidebar").is_visible()
     page.locator(".quarto-btn-toggle").tap()
-    sidebar(page, "Reference", "Methods", "tpgm")
+    sidebar(page, "Reference", "Methods", "TPGM")
     page.wait_for_url(f"**/{CALLBACK}")
     page.locator(".navbar-toggler").tap()
     page.locator("#quarto-search input").fill("TPGMCallback")
@@ -187,11 +197,38 @@ def test_search_finds_the_callback_and_lands_on_it(tab):
     page.wait_for_url(f"**/{CALLBACK}#tpgmcallback")
     assert in_sight(page, "#tpgmcallback")
 
-@pytest.mark.parametrize("word,where", [("fine_tune_tpgm", "api/callback/recipe.html"), ("radii", "api/viz/radii.html"), ("quickstart", "tutorials/quickstart.html")])
-def test_search_puts_the_best_page_first(tab, word, where):
+# What readers type, and the pages of which one must be among the first three hits
+FINDS = {
+    "exclude layers": "help/how_to", "how to exclude layers": "help/how_to", "DDP": "explanations/distributed", "overfit": "explanations/radius_data help/glossary",
+    "radius": "explanations/in_pictures help/glossary api/methods/tpgm", "resume": "help/how_to api/callback/checkpoint", "install": "help/install", "cite": "help/cite",
+    "LoRA": "help/how_to", "learning rate": "help/how_to explanations/beyond", "fine_tune_tpgm": "api/callback/recipe", "TPGMCallback": "api/methods/tpgm",
+    "quickstart": "tutorials/quickstart", "validation set": "help/how_to", "mixed precision": "help/how_to", "export": "help/how_to tutorials/your_pictures",
+    "timm": "help/how_to", "out of memory": "help/how_to", "BatchNorm": "explanations/batchnorm", "Hugging Face": "api/trainers/transformers", "Lightning": "api/trainers/lightning",
+    "cost": "explanations/cost", "WiSE-FT": "api/methods/averaging", "FTP": "api/methods/ftp", "checkpoint": "api/callback/checkpoint", "my own images": "tutorials/your_pictures",
+    "which method": "help/which_method", "several GPUs": "explanations/distributed help/how_to", "radii": "api/viz/radii explanations/in_pictures", "licence": "help/licence",
+    # synonyms, and a word that is spelled wrong
+    "forgetting": "api/evaluate/forgetting", "catastrophic forgetting": "help/glossary api/evaluate/forgetting", "fine-tune": "tutorials/quickstart api/callback/recipe help/glossary",
+    "head": "help/glossary api/callback/head", "trust region": "help/glossary", "proximal": "help/glossary", "quickstrat": "tutorials/quickstart"}
+
+def hits(page, query):
+    "The pages of the first three results"
+    page.locator("#quarto-search input").fill(query)
+    page.wait_for_timeout(250)                             # the search waits for a pause in the typing
+    expect(page.locator(".search-result").first).to_be_visible()
+    return [urljoin(page.url, e.get_attribute("href")).split("#")[0].removeprefix(page.url).removesuffix(".html") for e in page.locator(".search-result").all()[:3]]
+
+def test_search_finds_what_a_maintainer_would_name(tab):
+    t = tab()
+    page = t.open("404.html")
+    wrong = {q: found for q,where in FINDS.items() if not {*where.split()} & {*(found := [h.removeprefix(t.home) for h in hits(page, q)])}}
+    assert not wrong, "\n".join(f"{q}: {found}, not {FINDS[q]}" for q,found in wrong.items())
+
+def test_snippets_are_plain_text(tab):
     page = tab().open()
-    page.locator("#quarto-search input").fill(word)
-    assert where in page.locator(".search-result").first.get_attribute("href")
+    for query in ("radius", "projection", "gradient"):
+        hits(page, query)
+        texts = page.locator(".search-result-text").all_inner_texts()
+        assert texts and not [s for s in texts if re.search(r"\]\(|\\\\|`|\$", s)], texts
 
 def test_previous_and_next_lead_through_the_site(tab):
     order, page = [], "index.html"
@@ -233,7 +270,7 @@ def test_everything_is_reached_and_seen_with_the_keyboard_alone(tab):
 
 def test_the_sidebar_opens_with_the_keyboard(tab):
     page = tab().open("tutorials/quickstart.html")
-    group = page.locator("#quarto-sidebar a.sidebar-link", has_text="Beside a method").first
+    group = page.locator("#quarto-sidebar a.sidebar-link", has_text="Fine-tune with fastai").first
     group.focus()
     assert group.get_attribute("aria-expanded") == "false"
     page.keyboard.press("Enter")
@@ -241,6 +278,20 @@ def test_the_sidebar_opens_with_the_keyboard(tab):
     assert group.get_attribute("aria-expanded") == "true"
 
 LUMINANCE = """() => { const [r, g, b] = getComputedStyle(document.body).backgroundColor.match(/[\\d.]+/g).map(Number); return (.2126*r + .7152*g + .0722*b)/255 }"""
+
+def test_an_address_inside_a_fold_opens_it(tab):
+    page = tab().open(CALLBACK)
+    inside = page.locator("details.inside [data-anchor-id]").last.get_attribute("data-anchor-id")
+    assert not page.locator("details.inside").get_attribute("open") and not page.locator(f'#TOC a[href="#{inside}"]').count()
+    page = tab().open(f"{CALLBACK}#{inside}")
+    page.wait_for_function("() => document.querySelector('details.inside').open")
+
+def test_a_tutorial_can_be_downloaded_and_opened_in_colab(tab):
+    t = tab()
+    page = t.open("tutorials/quickstart.html")
+    colab, download = page.locator("a.notebook-link").all()
+    assert colab.get_attribute("href").endswith("/blob/main/nbs/tutorials/quickstart.ipynb")
+    assert page.request.get(urljoin(page.url, download.get_attribute("href"))).json()["nbformat"] == 4
 
 def test_dark_mode_follows_the_reader_and_is_kept(tab):
     assert tab(scheme="dark").open().evaluate(LUMINANCE) < .1
