@@ -11,7 +11,7 @@ import pytest
 from nbdev.config import get_config
 from nbdev.test import nb_test_cells
 
-UNMEASURED = {"tutorials", "explanations"} # coverage would double their time, and says how far the modules' own pages go
+UNMEASURED = {"tutorials", "explanations", "help"} # coverage would double their time, and says how far the modules' own pages go
 
 def pytest_addoption(parser):
     group = parser.getgroup("notebooks")
