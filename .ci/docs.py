@@ -115,8 +115,8 @@ def main():
     check_sidebar(proc)
     stage(proc, dst, cfg)
     from smalldocs.cli import main as smalldocs
-    rc = smalldocs(["render", "--strict", str(dst)])
-    site = dst/cfg.doc_path.name
+    rc, site = smalldocs(["render", "--strict", str(dst)]), dst/cfg.doc_path.name
+    if not site.exists(): return rc or 1
     if args.katex: vendor_katex(site, args.katex)
     finish(site, urlsplit(cfg.doc_url).path.rstrip("/") + "/")
     for p in (cfg.nbs_path/"tutorials").glob("*.ipynb"): shutil.copy(p, site/"tutorials")
