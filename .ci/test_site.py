@@ -19,7 +19,9 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
          "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost"]
 PAGES = sorted(p.relative_to(SITE).as_posix() for p in SITE.rglob("*.html"))
 CALLBACK = "api/methods/tpgm.html" # a page of the reference
-KINDS = ["index.html", "help/which_method.html", "help/how_to.html", "tutorials/quickstart.html", "explanations/method.html", "explanations/benchmarks.html", CALLBACK, "verification/golden.html", "404.html"]
+PICTURES_PAGE = "explanations/in_pictures.html" # the page with a picture that moves
+KINDS = ["index.html", "help/which_method.html", "help/how_to.html", "tutorials/quickstart.html", "explanations/method.html", PICTURES_PAGE,
+         "explanations/benchmarks.html", CALLBACK, "verification/golden.html", "404.html"]
 WIDE, NARROW = (1280, 900), (390, 844)
 
 # ---------------------------------------------------------------- a server, a browser, a tab that keeps what went wrong
@@ -308,6 +310,99 @@ def test_code_can_be_copied(tab):
     block.hover()
     block.locator(".code-copy-button").click()
     assert page.evaluate("() => navigator.clipboard.readText()").strip() == block.locator("code").inner_text().strip()
+
+# ---------------------------------------------------------------- TPGM in pictures
+
+def theta(page): return page.locator("#ball-picture [role=slider]")
+NEAR = re.compile("θ₁ = −(1.0|0.9)., θ₂ = −(1.0|0.9).")          # to a pixel
+def on_ball(page): return [round(float(page.locator("#ball-picture .on").get_attribute(k)), 1) for k in ("cx", "cy")]
+def middle(box): return box["x"] + box["width"]/2, box["y"] + box["height"]/2
+def ways(page):
+    "From where θ is to the picture's point (-1, -1), in pixels of the window"
+    theta(page).scroll_into_view_if_needed()
+    box = page.locator("#ball-picture svg").bounding_box()
+    x, y = middle(box)
+    unit = box["width"]/4
+    return middle(theta(page).locator(".hit").bounding_box()), (x - unit, y + unit)
+
+def test_the_picture_computes_what_the_library_does(tab):
+    page = tab().open(PICTURES_PAGE)
+    cases = page.evaluate("() => JSON.parse(document.getElementById('ball-cases').textContent)")
+    assert len(cases) == 60
+    for c in cases:
+        ours = page.evaluate("""({theta, radius, norm}) => { const f = document.getElementById('ball-picture'), p = f.project(theta, radius, norm);
+            return {projected: p, loss: f.loss(p), slope: f.slope(theta, radius, norm)} }""", c)
+        for k, v in ours.items(): assert v == pytest.approx(c[k], abs=1e-12), (c, k, v)
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_the_pictures_weights_follow_the_mouse(tab, size):
+    page = tab(size).open(PICTURES_PAGE)
+    start, end = ways(page)
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*end, steps=5)
+    page.mouse.up()
+    page.mouse.move(*start)                        # let go, they stay
+    expect(theta(page)).to_have_attribute("aria-valuetext", NEAR)
+    expect(page.locator("#ball-picture output")).to_contain_text("the radius wants to shrink")
+    page.get_by_role("button", name="Learn the radius").click()
+    expect(page.locator("#ball-picture output")).to_contain_text("Held-out loss 0.75: the radius wants to stay at zero")
+    assert on_ball(page) == [0, 0]
+
+def test_the_pictures_weights_follow_a_finger_and_the_page_stays(tab):
+    page = tab(NARROW, has_touch=True).open(PICTURES_PAGE)
+    start, end = ways(page)
+    scrolled, cdp = page.evaluate("scrollY"), page.context.new_cdp_session(page)
+    for kind, points in ("touchStart", [start]), *(("touchMove", [(start[0] + k*(end[0] - start[0])/5, start[1] + k*(end[1] - start[1])/5)]) for k in range(1, 6)), ("touchEnd", []):
+        cdp.send("Input.dispatchTouchEvent", dict(type=kind, touchPoints=[dict(x=x, y=y) for x, y in points]))
+    expect(theta(page)).to_have_attribute("aria-valuetext", NEAR)
+    assert page.evaluate("scrollY") == scrolled
+
+def test_the_picture_is_moved_with_the_keyboard_alone(tab):
+    page = tab().open(PICTURES_PAGE)
+    while not page.evaluate("() => document.activeElement.getAttribute('role') == 'slider'"): page.keyboard.press("Tab")
+    assert page.evaluate("() => getComputedStyle(document.querySelector('#ball-picture .halo')).stroke != 'rgba(0, 0, 0, 0)'"), "the focus is not seen"
+    for key in ["ArrowLeft"]*9 + ["ArrowUp"]*3: page.keyboard.press(key)
+    expect(theta(page)).to_have_attribute("aria-valuetext", "θ₁ = 0.60, θ₂ = 1.60")
+    for key in "Tab", "ArrowDown", "ArrowDown", "Tab", "Home": page.keyboard.press(key)      # to the norms, to the last of them, to the radius, to 0
+    assert page.locator("#ball-picture [value=rows]").is_checked() and on_ball(page) == [0, 0]
+    for key in ["ArrowRight"]*80: page.keyboard.press(key)
+    expect(page.locator("#ball-picture output")).to_contain_text("the radius wants to shrink")
+    assert on_ball(page) == [60, -80]              # one row is inside, the other is clipped
+    for key in "Tab", "Enter": page.keyboard.press(key)
+    expect(page.locator("#ball-picture output")).to_contain_text("the radius wants to stay")
+    expect(page.locator("#ball-picture .value")).to_have_text("0.60")
+
+@pytest.mark.parametrize("norm,where", [("L2", [60.5, -52.4]), ("MARS, both weights in one row", [42.9, -37.1]), ("MARS, each weight in its own row", [80, -80])])
+def test_the_pictures_norm_is_chosen(tab, norm, where):
+    page = tab().open(PICTURES_PAGE)
+    page.get_by_label(norm, exact=True).check()
+    assert on_ball(page) == where
+    page.get_by_role("button", name="Learn the radius").click()
+    expect(page.locator("#ball-picture output")).to_contain_text("the radius wants to stay")
+
+def test_the_radius_is_seen_to_move_where_motion_is_welcome(tab):
+    page = tab().open(PICTURES_PAGE)
+    page.emulate_media(reduced_motion="no-preference")
+    page.get_by_role("button", name="Learn the radius").click()
+    expect(page.locator("#ball-picture output")).to_contain_text("the radius wants to stay")
+    expect(page.locator("#ball-picture .value")).to_have_text(re.compile(r"0\.9[89]"))
+
+def test_without_scripts_the_picture_stands_still(tab):
+    page, moving = tab(java_script_enabled=False).open(PICTURES_PAGE), tab().open(PICTURES_PAGE)
+    expect(page.locator("#ball-picture svg")).to_be_visible()
+    expect(page.locator("#ball-picture .controls")).to_be_hidden()
+    expect(page.locator("#ball-picture .still")).to_be_visible()
+    expect(moving.locator("#ball-picture .controls")).to_be_visible()
+    expect(moving.locator("#ball-picture .still")).to_be_hidden()
+    for shape, keys in {".ball": ["d"], ".back": ["d"], ".on": ["cx", "cy"], "[role=slider]": ["transform", "aria-valuetext", "aria-valuenow"]}.items():
+        for k in keys: assert page.locator(f"#ball-picture {shape}").get_attribute(k) == moving.locator(f"#ball-picture {shape}").get_attribute(k), (shape, k)
+    assert page.locator("#ball-picture output").inner_text() == moving.locator("#ball-picture output").inner_text()
+
+def test_the_four_frames_are_dark_on_dark_pages(tab):
+    at = "() => getComputedStyle(document.querySelector('main img[src$=\\'idea.svg\\']')).content"
+    assert "idea-dark.svg" in tab(scheme="dark").open(PICTURES_PAGE).evaluate(at)
+    assert "idea-dark.svg" not in tab().open(PICTURES_PAGE).evaluate(at)
 
 # ---------------------------------------------------------------- what lies beside the pages
 
