@@ -51,7 +51,7 @@ class TPGMCallback(AnchorCallback):
         *,
         every:int|str="epoch", # When radii are updated: every so many optimizer steps, or after each "epoch" or "fit"
         between:str="free", # Between updates: "free" leaves the weights alone, "project" projects after every step
-        init:str|float="max/2", # First radius: "min/2", "max/2" (of the layer's row norms), or a fraction of the largest
+        init:str|float="max/2", # First radius: "min/2", "max/2" (of a layer's row norms) or a fraction of the largest
         steps:int=4, # Adam steps on the radii per update, each on another batch
         norm:str="mars", # Measure of a layer's distance from its pretrained weights: a key of `norms`
         lr:float=1e-2, # Learning rate of the radii, weight-space distance per step

@@ -47,7 +47,7 @@ class TPGM(Method):
         exclude=(), # Layers to leave free, such as a new head: parameter or module names, glob patterns, modules
         lr:float=1e-2, # Learning rate of the radii, weight-space distance per step
         relative:bool=False, # Whether `lr` is a share of the layer's distance (`distances`) instead of a distance
-        init:str|float="min/2", # First radius: "min/2", "max/2" (of the layer's row norms), or a fraction of the largest
+        init:str|float="min/2", # First radius: "min/2", "max/2" (of a layer's row norms) or a fraction of the largest
         keep=None, # Precision, device or file for the pretrained weights, as in `Anchor`
     ):
         self.lr, self.relative, self.init, self._first = positive("lr", lr), relative, init, _first_radius(init)
