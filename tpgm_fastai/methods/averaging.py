@@ -74,7 +74,7 @@ def lines_ft(
     *,
     depth:int=None, # Number of name parts that the layers of a block share, as in `layer_blocks`
 )->dict: # A new state dict
-    "Scale the displacement of each block, more for early ones (LiNeS, Wang et al., ICLR 2025)"
+    "Keep less of the displacement of early blocks than of late ones (LiNeS, Wang et al., ICLR 2025)"
     if not 0 <= alpha <= 1: raise ValueError(f"alpha must be between 0 and 1, not {alpha}.")
     start, tuned = as_state("start", start), as_state("tuned", tuned)
     check_two(start, tuned)
