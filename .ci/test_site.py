@@ -157,7 +157,7 @@ def test_from_home_to_the_tutorial_to_the_reference_by_clicks(tab):
     page.locator('main a[href*="tutorials/quickstart"]').first.click()
     expect(page.locator("h1")).to_be_visible()
     assert t.at() == "tutorials/quickstart.html"
-    sidebar(page, "Reference", "Methods", "tpgm")
+    sidebar(page, "Reference", "Methods", "TPGM")
     page.wait_for_url(f"**/{CALLBACK}")
     page.locator('#TOC a[href="#tpgmcallback"]').click()
     page.wait_for_url("**#tpgmcallback")
@@ -170,7 +170,7 @@ def test_the_menus_of_a_phone_lead_to_the_same_places(tab):
     page = t.open()
     assert not page.locator("#quarto-sidebar").is_visible()
     page.locator(".quarto-btn-toggle").tap()
-    sidebar(page, "Reference", "Methods", "tpgm")
+    sidebar(page, "Reference", "Methods", "TPGM")
     page.wait_for_url(f"**/{CALLBACK}")
     page.locator(".navbar-toggler").tap()
     page.locator("#quarto-search input").fill("TPGMCallback")
