@@ -119,7 +119,9 @@ def radius_loss(self:TPGMCallback):
     return self.learn.loss_func
 
 @patch
-def closure(self:TPGMCallback, model):
+def closure(self:TPGMCallback,
+    model, # At projected weights
+):
     "Return the loss of `model` on the next radius batch, and the batch's number of samples"
     b = next(self.batches)
     return batch_loss(self.learn, model, b, self.radius_loss), find_bs(b)

@@ -56,10 +56,17 @@ def measure(self:Method)->Measured:
 
 # %% ../../nbs/api/methods/core.ipynb #fa574b3b
 @patch
-def ratios(self:Method, measured): return self.displacement.ratios(self.state["radius"], measured)
+def ratios(self:Method,
+    measured, # From `measure`
+):
+    "Return every row's factor of its displacement: radius over norm, at most 1"
+    return self.displacement.ratios(self.state["radius"], measured)
 
 @patch
-def confine(self:Method, measured, out=None):
+def confine(self:Method,
+    measured, # From `measure`
+    out=None, # Tensors to write the projected weights into; None for the model's own
+):
     "Project the measured model, or a copy, into its balls"
     return self.displacement.blend(self.ratios(measured), out, inside=True)
 
@@ -70,8 +77,10 @@ def project_(self:Method):
     if "radius" in self.state: self.displacement.confine_(self.state["radius"])
 
 @patch
-def forget_(self:Method, layers=None):
-    "Forget the last step, for all layers or for some (one bool per layer); override it if there is a memory"
+def forget_(self:Method,
+    layers=None, # One bool per layer; None for all
+):
+    "Forget the last step; override it in a method with a memory"
 
 # %% ../../nbs/api/methods/core.ipynb #d44dbc56
 @patch(as_prop=True)

@@ -46,7 +46,10 @@ class Penalty(Method):
 
 # %% ../../nbs/api/methods/penalty.ipynb #93c7f993
 @patch
-def find_head_(self:Penalty, model, names):
+def find_head_(self:Penalty,
+    model, # The model that is fine-tuned
+    names, # Names of its new parameters
+):
     "Take as the head those parameters of these names that are not constrained"
     self.bound, self.new = self.anchor.params, names
     self.head = [p for n,(p,_) in named_weights(model).items() if n in names and n not in self.anchor.names]

@@ -36,6 +36,7 @@ class RunningAverage:
 
     @property
     def weights(self):
+        "The model's floating-point parameters"
         return [p for p in unwrap(self.model).parameters() if p.is_floating_point() or p.is_complex()]
 
     def result(self): # Tensors in the order of `weights`

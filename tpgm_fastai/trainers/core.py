@@ -155,7 +155,10 @@ class HeldOutBatches:
         self.data, self.how = data, dict(batch_size=batch_size, collate_fn=collate_fn)
         self.seed, self.state, self.it = seed, (0, 0), None
 
-    def go_to(self, state): self.state, self.it = tuple(state), None
+    def go_to(self, state):
+        "Continue from a position that `state` held"
+        self.state, self.it = tuple(state), None
+
     def _begin(self, round):
         generator = torch.Generator().manual_seed(self.seed + round)
         self.it = iter(DataLoader(self.data, shuffle=True, generator=generator, **self.how))

@@ -34,7 +34,9 @@ class MethodCallback(Callback):
         self.loop, self.exclude, self.pending, self.seen = InLoop(make, **kwargs), exclude or (), None, 0
 
     @property
-    def method(self): return self.loop.method
+    def method(self):
+        "The method of the run; None before training"
+        return self.loop.method
 
 # %% ../../nbs/api/trainers/lightning.ipynb #lt000007
 @patch

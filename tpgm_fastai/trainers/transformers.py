@@ -45,7 +45,9 @@ class MethodCallback(TrainerCallback):
         self.loop, self.exclude = InLoop(make, **kwargs), exclude
 
     @property
-    def method(self): return self.loop.method
+    def method(self):
+        "The method of the run; None before the `Trainer` is made"
+        return self.loop.method
 
     def on_init_end(self, args, state, control, model=None, **kwargs):
         if getattr(args, "deepspeed", None):
