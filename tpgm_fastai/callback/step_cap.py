@@ -21,7 +21,7 @@ from ..methods.step_cap import StepCap
 
 # %% ../../nbs/api/methods/step_cap.ipynb #61957899
 class StepCapCallback(StepCallback):
-    "Shorten steps that promise more than the batch's loss (stochastic Polyak step size, Loizou et al., AISTATS 2021)"
+    "Shorten steps that promise more than a share of the loss (stochastic Polyak step size, Loizou et al. 2021)"
     order = GradientClip.order - .5  # before gradients are clipped
     _stateattrs, limit, noted = ("limit",), None, False
     def __init__(self,

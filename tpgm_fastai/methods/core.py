@@ -54,6 +54,12 @@ def measure(self:Method)->Measured:
     self.follow_()
     return self.displacement.measure()
 
+@patch
+def forget_(self:Method,
+    layers=None, # One bool per layer; None for all
+):
+    "Forget the last step; override it in a method with a memory"
+
 # %% ../../nbs/api/methods/core.ipynb #fa574b3b
 @patch
 def ratios(self:Method,
@@ -75,12 +81,6 @@ def project_(self:Method):
     "Project every layer into its ball, in place; do nothing if the method has no balls"
     self.follow_()
     if "radius" in self.state: self.displacement.confine_(self.state["radius"])
-
-@patch
-def forget_(self:Method,
-    layers=None, # One bool per layer; None for all
-):
-    "Forget the last step; override it in a method with a memory"
 
 # %% ../../nbs/api/methods/core.ipynb #d44dbc56
 @patch(as_prop=True)

@@ -24,7 +24,7 @@ from torch.nn.parameter import is_lazy
 
 # %% ../../nbs/api/methods/step_cap.ipynb #016d565e
 class StepCap:
-    "Shorten steps that promise more than the loss can give (stochastic Polyak step size, Loizou et al., AISTATS 2021)"
+    "Shorten steps that promise more than a share of the loss (stochastic Polyak step size, Loizou et al. 2021)"
     def __init__(self,
         params, # Parameters; those that require gradients are capped
         share:float=.5, # c, the share of its loss that a batch's step may promise to first order
