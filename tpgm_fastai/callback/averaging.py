@@ -1,4 +1,4 @@
-"""Averages of finished models: WiSE-FT, soups, Model Stock, LiNeS
+"""Average the weights of finished models: WiSE-FT, LiNeS, soups, Model Stock
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/averaging.html.md"""
 
@@ -21,7 +21,7 @@ def _wise(run, lr): return run.learner(wise_ft(run.start, run.finished("lp_ft", 
 def _lines(run, lr): return run.learner(lines_ft(run.start, run.finished("lp_ft", lr=lr)[0], .5))
 
 def _orders(run, lr, n):
-    "State dicts of LP-FT with the batches in `n` orders"
+    "Return state dicts of LP-FT with the batches in `n` orders"
     return [run.finished("lp_ft", lr=lr, **(dict(order=k) if k else {}))[0] for k in range(n)]
 
 @register_method("soup", "uniform soup of 3", paper="Wortsman et al., ICML 2022", after="lp_ft",

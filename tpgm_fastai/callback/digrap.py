@@ -1,4 +1,4 @@
-"""Directional Gradient Projection: a gradient loses part of what would lead a layer still farther away
+"""Directional Gradient Projection: remove a learned share of the gradient that leads away from the pretrained weights
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/digrap.html.md"""
 
@@ -20,9 +20,9 @@ class DiGraPCallback(AnchorCallback):
     "Fine-tune with Directional Gradient Projection (Huang et al., ICLR 2025)"
     make, name = DiGraP, "digrap" # not di_gra_p
     def __init__(self,
-        lr:float=.5, # μ, how much the share ω changes in a step, about
-        most:float=1., # κ, the largest share of a gradient's outward part that is taken out, 0 to 1
-        **kwargs # As for `AnchorCallback`
+        lr:float=.5, # μ, learning rate of the share ω: about its change per step
+        most:float=1., # κ, largest share of a gradient's outward part to remove, 0 to 1
+        **kwargs # Passed to `AnchorCallback`
     ): super().__init__(lr=lr, most=most, **kwargs)
 
     def before_step(self):

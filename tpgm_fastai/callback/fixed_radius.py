@@ -1,4 +1,4 @@
-"""Every layer in a ball of one fixed radius: MARS-PGM and L2-PGM
+"""Projected gradient method: keep every layer in a ball of one fixed radius (MARS-PGM, L2-PGM)
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/fixed_radius.html.md"""
 
@@ -26,11 +26,11 @@ class FixedRadiusCallback(AnchorCallback):
     "Fine-tune within one fixed radius around the pretrained weights (MARS-PGM and L2-PGM, Gouk et al., ICLR 2021)"
     make, _stateattrs = FixedRadius, (*AnchorCallback._stateattrs, "head")
     def __init__(self,
-        radius:float, # Of the ball around the pretrained weights of every layer, weight-space distance
+        radius:float, # Radius of the ball around each layer's pretrained weights, weight-space distance
         *,
         norm:str="mars", # "mars" (MARS-PGM) or "l2" (L2-PGM): a key of `norms`
-        head_radius:float=torch.inf, # Of the ball around 0 of each layer of the head; infinite leaves it free
-        **kwargs # As for `AnchorCallback`
+        head_radius:float=torch.inf, # Radius of the ball around 0 of each layer of the head; infinite leaves it free
+        **kwargs # Passed to `AnchorCallback`
     ):
         if not head_radius > 0: raise ValueError(f"head_radius must be a number above 0, not {head_radius!r}.")
         super().__init__(norm=norm, radius=radius, **kwargs)
@@ -46,7 +46,7 @@ class FixedRadiusCallback(AnchorCallback):
 # %% ../../nbs/api/methods/fixed_radius.ipynb #200a42bc
 @patch
 def project(self:FixedRadiusCallback):
-    "Move every layer into its ball, and what is excluded into that around 0"
+    "Project every layer into its ball, and the head into its ball around 0"
     self.method.project_()
     if self.head: self.head.project_()
 

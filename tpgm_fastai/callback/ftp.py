@@ -1,4 +1,4 @@
-"""Fast Trainable Projection: radii that learn from the training gradient, with no loop of their own
+"""Fast Trainable Projection: radii learned from the training gradient, without held-out data
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/ftp.html.md"""
 
@@ -20,11 +20,11 @@ class FTPCallback(AnchorCallback):
     "Fine-tune within radii that learn from the training gradient (FTP, Tian et al., NeurIPS 2023)"
     make = FTP
     def __init__(self,
-        norm:str="mars", # How far a layer has moved: a key of `norms`
+        norm:str="mars", # Measure of a layer's distance from its pretrained weights: a key of `norms`
         *,
-        k:float=1., # Share of a gradient that would shrink a radius, 0 (never shrinks) to 1
+        k:float=1., # κ, factor of gradients that would shrink a radius: 0 (radii never shrink) to 1
         lr:float=1e-2, # Learning rate of the radii, weight-space distance per step
-        **kwargs # As for `AnchorCallback`
+        **kwargs # Passed to `AnchorCallback`
     ): super().__init__(norm=norm, k=k, lr=lr, **kwargs)
 
     def stepped(self): self.method.step_() if self.graded else self.project()

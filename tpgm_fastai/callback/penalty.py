@@ -1,4 +1,4 @@
-"""L2-SP and MARS-SP: pay for the distance from the pretrained weights
+"""A penalty on the distance from the pretrained weights (L2-SP, MARS-SP)
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/penalty.html.md"""
 
@@ -23,11 +23,11 @@ class PenaltyCallback(AnchorCallback):
     "Fine-tune with a penalty on the distance from the pretrained weights (L2-SP, Li et al. 2018; MARS-SP, Gouk et al.)"
     make = Penalty
     def __init__(self,
-        strength:float=.1, # α, of half the squared distance from the pretrained weights
+        strength:float=.1, # α, factor of half the squared distance from the pretrained weights
         *,
         norm:str="l2", # "l2" (L2-SP) or "mars" (MARS-SP)
-        head_strength:float=.01, # β, of half the squared size of the head, which is what is new
-        **kwargs # As for `AnchorCallback`
+        head_strength:float=.01, # β, factor of half the squared norm of the head (the new layers)
+        **kwargs # Passed to `AnchorCallback`
     ): super().__init__(norm=norm, strength=strength, head_strength=head_strength, **kwargs)
 
     def find_free(self, learn): self.method.find_head_(learn.model, free_head(learn, self))

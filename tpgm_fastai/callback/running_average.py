@@ -1,4 +1,4 @@
-"""Averages of the weights on the way: EMA, the Beta average, SWAD
+"""Averages of the weights during training: EMA, the Beta average, SWAD
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/running_average.html.md"""
 
@@ -24,8 +24,8 @@ from ..methods.running_average import BetaAverage, EMA, SWAD
 
 # %% ../../nbs/api/methods/running_average.ipynb #ra000032
 class AverageCallback(StepCallback):
-    "Validate, save and end with an average of the weights on the way, of the class `make` and its `options`"
-    order = AnchorCallback.order + 1                                          # a step has been projected
+    "Validate, save and end with a running average, of the class `make` with its `options`"
+    order = AnchorCallback.order + 1                                          # after projections
     _stateattrs = ("average", "there", "following")
     make = average = there = None
     following = ()
@@ -46,13 +46,13 @@ class AverageCallback(StepCallback):
 # %% ../../nbs/api/methods/running_average.ipynb #ra00032b
 @patch
 def before_train(self:AverageCallback):
-    "Which BatchNorms follow the batches in this epoch"
+    "Note which BatchNorms follow the batches in this epoch"
     norms = (m for m in self.model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats)
     self.following = [m for m in norms if m.training]
 
 @patch
 def before_step(self:AverageCallback):
-    if self.average is not None: return                                       # unless attached in the middle of a fit
+    if self.average is not None: return                                       # else attached in the middle of a fit
     self.before_fit()
     self.before_train()
 
@@ -62,7 +62,7 @@ def stepped(self:AverageCallback): self.average.step_()
 
 @patch
 def _show(self:AverageCallback):
-    "Put the average into the model, with what belongs to it, unless it is there"
+    "Put the average and its statistics into the model, unless they are there"
     if self.average is None or self.there: return
     buffers = [b for m in self.following for b in m.buffers()]
     kept = [b.clone() for b in buffers]
@@ -73,7 +73,7 @@ def _show(self:AverageCallback):
 # %% ../../nbs/api/methods/running_average.ipynb #ra000034
 @patch
 def _back(self:AverageCallback):
-    "Put the weights into the model, to go on from them"
+    "Put the weights back into the model, to continue from them"
     self.average.put_(self.there["weights"])
     for b,v in zip((b for m in self.following for b in m.buffers()), self.there["buffers"]): b.copy_(v)
     self.there = None
@@ -81,7 +81,7 @@ def _back(self:AverageCallback):
 # %% ../../nbs/api/methods/running_average.ipynb #ra000035
 @contextmanager
 def _statistics(model, layers):
-    "Evaluation mode, but for the layers, which take the mean over all batches that pass"
+    "Set evaluation mode, except for `layers`, which take the mean over all batches"
     modes, momenta = [(m, m.training) for m in model.modules()], [m.momentum for m in layers]
     try:
         model.eval()
@@ -95,7 +95,7 @@ def _statistics(model, layers):
 
 @torch.no_grad()
 def _recompute(learn, layers):
-    "BatchNorm's running statistics for the weights as they are now, from one pass over the training data"
+    "Recompute BatchNorm's running statistics for the current weights in one pass over the training data"
     dl = learn.dls.train
     state = loader_state(dl)
     with _statistics(learn.model, layers):
@@ -107,16 +107,16 @@ class EMACallback(AverageCallback):
     "Fine-tune, and end with an exponential moving average of the weights (Polyak & Juditsky, 1992)"
     make, name = EMA, "ema"
     def __init__(self,
-        decay:float=.999, # Share of the average that stays in a step, 0 to below 1
+        decay:float=.999, # d, share of the average that a step keeps, 0 to below 1
     ):
         self.options = dict(decay=decay)
-        EMA(torch.nn.Module(), **self.options)                                # raises what is wrong with it
+        EMA(torch.nn.Module(), **self.options)                                # raises if they are wrong
 
 class BetaAverageCallback(AverageCallback):
     "Fine-tune, and end with an average in which beginning and end count most (CLIPood, Shu et al., ICML 2023)"
     make = BetaAverage
     def __init__(self,
-        beta:float=.5, # Of the Beta distribution: below 1 the ends count most, with 1 all steps alike
+        beta:float=.5, # Both parameters of the Beta distribution: below 1 the ends count most, at 1 all steps equally
     ): self.options = dict(beta=positive("beta", beta))
 
     def before_fit(self):
@@ -130,19 +130,20 @@ class SWADCallback(AverageCallback):
     "Fine-tune, and end with the mean of where the validation loss was low (SWAD, Cha et al., NeurIPS 2021)"
     make, name = SWAD, "swad"
     def __init__(self,
-        segments:int=20, # Parts of a call of `fit`, after each of which the validation loss is computed
+        segments:int=20, # Number of segments of a call of `fit`; the validation loss is computed after each
         *,
-        converge:int=3, # Segments, of which the first has the lowest loss where it has converged
-        tolerate:int=6, # Segments in a row that must lie above the limit, where the mean ends
-        rise:float=.3, # r, how far the limit lies above the loss that had converged, as a share of it
+        converge:int=3, # Segments in a row of which the first must have the lowest loss, for convergence
+        tolerate:int=6, # Segments in a row that must be above the limit for the mean to end
+        rise:float=.3, # r, distance of the limit above the converged loss, as a share of it
     ):
         self.segments = positive("segments", segments, int)
         self.options = dict(converge=converge, tolerate=tolerate, rise=rise)
-        SWAD(torch.nn.Module(), **self.options)                               # raises what is wrong with them
+        SWAD(torch.nn.Module(), **self.options)                               # raises if they are wrong
 
     def before_fit(self):
         if not len(self.dls.valid):
-            raise ValueError("SWAD looks at the validation loss, and this learner has no validation data.")
+            raise ValueError("SWAD needs the validation loss, and this learner has no validation data: make `dls` with "
+                             "a validation set.")
         self.part = 0
         super().before_fit()
 
@@ -156,7 +157,7 @@ def stepped(self:SWADCallback):
 
 @torch.no_grad()
 def _loss(learn):
-    "Mean loss on validation data"
+    "Return the mean loss on validation data"
     dl, found = learn.dls.valid, []
     state = loader_state(dl)
     with no_trace(learn.model):

@@ -1,4 +1,4 @@
-"""Selective Projection Decay: shrink a layer towards its pretrained weights only when it moves against its gradient
+"""Selective Projection Decay: pull a layer towards its pretrained weights only when that lowers the loss
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/spd.html.md"""
 
@@ -20,9 +20,9 @@ class SPDCallback(AnchorCallback):
     "Fine-tune with Selective Projection Decay (Tian et al., NeurIPS 2024)"
     make = SPD
     def __init__(self,
-        strength:float=1., # λ, how much of the last step away from the anchor is taken back
-        by_depth:bool=False, # Let λ fall from block to block, to 0 in the last (MAPS, CVPR 2026)
-        **kwargs # As for `AnchorCallback`
+        strength:float=1., # λ, share of the last step away from the anchor to take back
+        by_depth:bool=False, # Whether λ falls from block to block, to 0 in the last (MAPS, CVPR 2026)
+        **kwargs # Passed to `AnchorCallback`
     ): super().__init__(strength=strength, by_depth=by_depth, **kwargs)
 
     def stepped(self):
@@ -31,5 +31,5 @@ class SPDCallback(AnchorCallback):
 # %% ../../nbs/api/methods/spd.ipynb #7559469e
 register_method(
     "spd", "SPD", SPDCallback, paper="Tian et al., NeurIPS 2024", default=True, chosen=dict(lr=4e-3),
-    help="a layer is pulled back only when it moves against its gradient",
+    help="a layer is pulled back only when that lowers the loss",
 )

@@ -1,4 +1,4 @@
-"""Steps no longer than the loss can pay for
+"""Shorten optimizer steps that promise more than the loss can give
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/step_cap.html.md"""
 
@@ -21,11 +21,11 @@ from ..methods.step_cap import StepCap
 
 # %% ../../nbs/api/methods/step_cap.ipynb #61957899
 class StepCapCallback(StepCallback):
-    "No step longer than its batch's loss can pay for (stochastic Polyak step size, Loizou et al., AISTATS 2021)"
-    order = GradientClip.order - .5  # notes the gradients before they are clipped
+    "Shorten steps that promise more than a share of the loss (stochastic Polyak step size, Loizou et al. 2021)"
+    order = GradientClip.order - .5  # before gradients are clipped
     _stateattrs, limit, noted = ("limit",), None, False
     def __init__(self,
-        share:float=.5, # Share of its loss that a batch's step may promise to first order
+        share:float=.5, # c, the share of its loss that a batch's step may promise to first order
     ):
         self.share, self.history = positive("share", share), []
         self.before_fit()
@@ -43,7 +43,7 @@ def before_step(self:StepCapCallback):
     trained = [p for p in self.model.parameters() if p.requires_grad]
     same = self.limit and len(trained) == len(self.limit.params)
     if not same or any(p is not q for p,q in zip(trained, self.limit.params)): self.before_train()
-    self.noted = any(p.grad is not None for p in trained)                     # else no step is to be expected
+    self.noted = any(p.grad is not None for p in trained)                     # else the optimizer makes no step
     if self.noted: self.limit.note_()
 
 @patch
@@ -57,7 +57,7 @@ def stepped(self:StepCapCallback):
 # %% ../../nbs/api/methods/step_cap.ipynb #00288954
 @patch
 def after_train(self:StepCapCallback):
-    "What was left of the steps, and whether the loss was one that can pay"
+    "Log the epoch; raise `ValueError` if its loss fell below 0"
     if not self.kept: return
     least = torch.stack(self.least).min()
     self.cut_off(True)
@@ -74,15 +74,15 @@ def cut_off(self:StepCapCallback, planned):
 
 @patch
 def log(self:StepCapCallback)->pd.DataFrame:
-    "One row an epoch: the mean and the least share of a step that was left, and the share of steps that were shortened"
+    "Return one row per epoch: mean and least share of a step that was left, and the share of steps shortened"
     return pd.DataFrame(self.history).rename_axis(index="epoch")
 
 # %% ../../nbs/api/methods/step_cap.ipynb #bf007c4f
 register_method(
     "lp_ft_capped", "LP-FT, steps capped", StepCapCallback, paper="Loizou et al., AISTATS 2021",
-    help="LP-FT with steps no longer than the loss can pay for",
+    help="LP-FT with loss-capped steps",
 )
 
 @register_method("tpgm_capped", "TPGM, once per epoch, steps capped", paper="Loizou et al., AISTATS 2021",
-                 needs_radius_data=True, help="TPGM with steps no longer than the loss can pay for")
+                 needs_radius_data=True, help="TPGM with loss-capped steps")
 def _tpgm_capped(run, lr): return run.fit(lr, [TPGMCallback(run.task.radius_dl), StepCapCallback(1.)])

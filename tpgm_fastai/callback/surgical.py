@@ -1,4 +1,4 @@
-"""Train a part of a model: its biases, its norm layers, a block of it, or each layer by how much it has to learn
+"""Train only biases, norm layers or a block, or set each layer's learning rate by its gradients
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/surgical.html.md"""
 
@@ -31,26 +31,26 @@ from ..methods.surgical import relative_grad_norm, signal_to_noise
 
 # %% ../../nbs/api/methods/surgical.ipynb #a44a7beb
 def train_only(
-    learn:Learner, # Its model's parameters are frozen and unfrozen
-    parts, # What to train: parameter or module names, glob patterns or modules; one or a collection
+    learn:Learner, # Learner whose model's parameters are frozen and unfrozen
+    parts, # Parts to train: a name of a parameter or module, a glob pattern, a module, or a list of these
 )->Learner: # The same learner
-    "Freeze everything but some parts (`ValueError` where one matches nothing; surgical fine-tuning, Lee et al. 2023)"
+    "Freeze all but some parts (surgical fine-tuning, Lee et al. 2023; `ValueError` if a part matches nothing)"
     chosen = matching(learn.model, parts, "parts")
     for name,(p,_) in named_weights(learn.model).items():
         p.requires_grad_(name in chosen)
-        p.grad = None                                                         # an old gradient would be stepped along
+        p.grad = None                                                         # else the optimizer uses it
     return learn
 
 # %% ../../nbs/api/methods/surgical.ipynb #c7135627
 def bias_only(
-    learn:Learner, # Whose head is trained as well: its last parameter group, or what `head_of` finds
+    learn:Learner, # Learner; its head is its last parameter group, or what `head_of` finds
 )->Learner: # The same learner
     "Train the biases and the head (BitFit, Ben Zaken et al. 2022)"
     biases = [n for n in named_weights(learn.model) if n.rpartition(".")[2] == "bias"]
     return train_only(learn, [*biases, *head_weights(learn)])
 
 def norms_and_head(
-    learn:Learner, # Whose head is trained as well: its last parameter group, or what `head_of` finds
+    learn:Learner, # Learner; its head is its last parameter group, or what `head_of` finds
 )->Learner: # The same learner
     "Train the scales and shifts of the norm layers, and the head (partial fine-tuning)"
     kinds = *norm_types, nn.GroupNorm
@@ -68,14 +68,14 @@ def _norms(run, lr): return run.fit(lr, prepare=norms_and_head)
 _rules = dict(rgn=relative_grad_norm, snr=signal_to_noise)
 
 class AutoSurgical(StepCallback):
-    "Surgical fine-tuning by gradients: a learning rate for every tensor, anew each epoch (Lee et al., ICLR 2023)"
+    "Set a learning rate for every tensor by its gradients, anew each epoch (Lee et al., ICLR 2023)"
     order = AnchorCallback.order - .5                                         # a step is shortened, then projected
     _stateattrs = ("batches", "rows", "weights", "before", "share")
     def __init__(self,
-        rule:str="rgn", # "rgn" scales a tensor's learning rate, "snr" trains it or not
+        rule:str="rgn", # "rgn" scales a tensor's learning rate, "snr" trains the tensor or not
         *,
-        n_batches:int=5, # Training batches that are looked at before each epoch
-        threshold:float=.95, # Auto-SNR: tensors below this share of the largest ratio rest, 0 to 1 (few reach .95)
+        n_batches:int=5, # Training batches whose gradients are computed before each epoch
+        threshold:float=.95, # Auto-SNR: tensors below this share of the largest ratio are not trained, 0 to 1
     ):
         if rule not in _rules: raise ValueError(f"rule={rule!r}: pass 'rgn' or 'snr'.")
         if not 0 <= threshold <= 1: raise ValueError(f"threshold must be between 0 and 1, not {threshold!r}.")
@@ -91,7 +91,7 @@ def grads(self:AutoSurgical):
 
 @patch
 def choose(self:AutoSurgical):
-    "Share of the learning rate of every tensor, from the next batches"
+    "Compute every tensor's share of the learning rate from the next batches"
     with no_trace(self.model): grads = [self.grads() for _ in range(self.n_batches)]
     share = _rules[self.rule](grads, [w.detach() for w in self.weights])
     return (share >= self.threshold).double() if self.rule == "snr" else share
@@ -104,7 +104,7 @@ def before_train(self:AutoSurgical):
     trained = select(self.model, rests)
     self.weights = list(trained.values())
     if any(map(in_parts, self.weights)):
-        raise ValueError("Auto-RGN and Auto-SNR do not work with weights that lie in parts on several processes "
+        raise ValueError("Auto-RGN and Auto-SNR do not support weights sharded over several processes "
                          "(`fully_shard`).")
     if self.learn.epoch == 0 or "batches" not in vars(self):
         self.batches = Batches(radius_dl_maker(self.learn.dls.train, self.learn))
@@ -130,7 +130,7 @@ def stepped(self:AutoSurgical):
 
 @patch
 def log(self:AutoSurgical)->pd.DataFrame:
-    "Share of the learning rate of every tensor, one row an epoch"
+    "Return every tensor's share of the learning rate, one row per epoch"
     return pd.DataFrame(self.history).rename_axis(index="epoch")
 
 # %% ../../nbs/api/methods/surgical.ipynb #ae8344a3

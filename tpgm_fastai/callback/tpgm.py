@@ -1,4 +1,4 @@
-"""Learned projection radii: for any training loop, and as a callback for fastai
+"""Learned projection radii: as a callback for fastai, and for any training loop
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/tpgm.html.md"""
 
@@ -47,16 +47,16 @@ class TPGMCallback(AnchorCallback):
     make, own_verbs = TPGM, ("fine_tune_tpgm",)                               # of `callback.recipe`
     _stateattrs = (*AnchorCallback._stateattrs, "dl", "batches", "held_out", "source")
     def __init__(self,
-        dl="valid", # Radius data: a DataLoader, a share of the training set (0 to 1) to take out, or "valid"
+        dl="valid", # Held-out data for radii: a DataLoader, "valid", or the share of the training set (0 to 1) to take
         *,
-        every:int|str="epoch", # Radius updates: every so many optimizer steps, or at the end of each "epoch" or "fit"
-        between:str="free", # In between: "free" leaves the weights alone, "project" projects after every step
-        init:str|float="max/2", # First radius: "min/2", "max/2" or a fraction of the largest row norm
-        steps:int=4, # Adam steps on the radii in an update, each on another batch
-        norm:str="mars", # How far a layer has moved: a key of `norms`
+        every:int|str="epoch", # When radii are updated: every so many optimizer steps, or after each "epoch" or "fit"
+        between:str="free", # Between updates: "free" leaves the weights alone, "project" projects after every step
+        init:str|float="max/2", # First radius: "min/2", "max/2" (of a layer's row norms) or a fraction of the largest
+        steps:int=4, # Adam steps on the radii per update, each on another batch
+        norm:str="mars", # Measure of a layer's distance from its pretrained weights: a key of `norms`
         lr:float=1e-2, # Learning rate of the radii, weight-space distance per step
-        relative:bool=False, # Let `lr` be a share of the layer's distance, and no distance
-        **kwargs # As for `AnchorCallback`
+        relative:bool=False, # Whether `lr` is a share of the layer's distance instead of a distance
+        **kwargs # Passed to `AnchorCallback`
     ):
         _check_when(every, between)
         check_dl(dl)
@@ -70,8 +70,8 @@ class TPGMCallback(AnchorCallback):
 # %% ../../nbs/api/methods/tpgm.ipynb #c4a72c17
 @patch
 def _go_to(self:TPGMCallback, learn):
-    "Be attached to a learner, with radius data, or leave it as it was"
-    was, data = self.learn, vars(self)                                        # one that was exported has no data
+    "Attach to a learner and choose radius data; on failure leave the learner as it was"
+    was, data = self.learn, vars(self)                                        # an exported callback has no data
     if was is not None and learn is not was and data.get("held_out"): self.held_out.give_back(was)
     AnchorCallback.learn.fset(self, learn)
     try:
@@ -82,7 +82,7 @@ def _go_to(self:TPGMCallback, learn):
 
 @patch
 def choose_data(self:TPGMCallback):
-    "Radius data of the learner as it is now"
+    "Take the radius data from the learner as it is now"
     dl = radius_source(self.held_out.take(self.learn) if self.held_out else self.dl, self.learn)
     now = parts_of(dl)
     if not same_parts(self.source, now): self.batches, self.source = Batches(radius_dl_maker(dl, self.learn)), now
@@ -90,7 +90,7 @@ def choose_data(self:TPGMCallback):
 # %% ../../nbs/api/methods/tpgm.ipynb #ac2c126d
 @patch
 def fit_begins(self:TPGMCallback):
-    "Choose radius data, refuse what is none, and warn of what leaks"
+    "Choose the radius data, raise if they cannot be used, and warn if they leak"
     if "dl" not in vars(self): return                                         # `before_train` says what is missing
     self.choose_data()
     if self.aside: return
@@ -98,8 +98,8 @@ def fit_begins(self:TPGMCallback):
     warn_of_callbacks(self.learn)
     warn_of_hooks(unwrap(self.learn.model))
     if n := n_trained_on(self.learn, self.source[0]):
-        warnings.warn(f"{n} items of the radius data are in the training set: radii that learn where the weights have "
-                      "been only grow. Pass a DataLoader of other data, or a share of the training set.")
+        warnings.warn(f"{n} items of the radius data are in the training set: radii learned on data that trained the "
+                      "weights only grow. Pass a DataLoader of other data, or a share of the training set.")
     if isinstance(self.dl, str) and any(isinstance(c, TrackerCallback) for c in self.learn.cbs):
         warnings.warn("The radii learn from the validation set, whose metrics another callback uses to choose an "
                       "epoch: pass TPGMCallback(dl=0.1), or a DataLoader, for a clean choice.")
@@ -107,7 +107,7 @@ def fit_begins(self:TPGMCallback):
 # %% ../../nbs/api/methods/tpgm.ipynb #64baf510
 @patch
 def epoch_begins(self:TPGMCallback):
-    "Another callback may have replaced the loaders since"
+    "Choose radius data again, since another callback may have replaced the loaders"
     if "dl" not in vars(self) or self.held_out and self.learn.dls is self.held_out.copy: return
     self.choose_data()
     if self.held_out: self.learn.dl = self.learn.dls.train
@@ -115,12 +115,14 @@ def epoch_begins(self:TPGMCallback):
 # %% ../../nbs/api/methods/tpgm.ipynb #f2b3f94d
 @patch(as_prop=True)
 def radius_loss(self:TPGMCallback):
-    "The learner's loss, whatever it is by now"
+    "The learner's current loss function"
     return self.learn.loss_func
 
 @patch
-def closure(self:TPGMCallback, model):
-    "Loss of `model` on the next radius batch, and how many samples that has"
+def closure(self:TPGMCallback,
+    model, # At projected weights
+):
+    "Return the loss of `model` on the next radius batch, and the batch's number of samples"
     b = next(self.batches)
     return batch_loss(self.learn, model, b, self.radius_loss), find_bs(b)
 
@@ -133,16 +135,16 @@ def learn_radii(self:TPGMCallback):
 
 @patch
 def report_skipped(self:TPGMCallback):
-    "Warn once of radius batches that were skipped"
+    "Warn once about skipped radius batches"
     if not self.reported and (n := int(self.method.state["skipped"])):
         self.reported = True
-        warnings.warn(f"{n} radius batches gave a loss or gradients that are NaN or infinite, and changed no radius. "
-                      f"`learn.{self.name}.method.state['skipped']` goes on counting; this is said once.")
+        warnings.warn(f"{n} radius batches gave a NaN or infinite loss or gradient and changed no radius. "
+                      f"`learn.{self.name}.method.state['skipped']` keeps the count; this warning appears once.")
 
 # %% ../../nbs/api/methods/tpgm.ipynb #baf1f001
 @patch
 def stepped(self:TPGMCallback):
-    "Update, project or nothing"
+    "Update the radii, project, or do nothing, as the schedule asks"
     due = self.every not in ("epoch", "fit") and self.n_steps % self.every == 0
     self.n_steps += 1
     if due: self.learn_radii()
@@ -154,13 +156,13 @@ def hold(self:TPGMCallback):
 
 @patch
 def settle(self:TPGMCallback):
-    "Move every layer into its ball"
+    "Project every layer into its ball at the end of an epoch"
     if self.every == "epoch": self.learn_radii()
     elif self.every != "fit" and self.between == "free": self.project()
 
 @patch
 def epoch_ended(self:TPGMCallback)->dict:
-    "The radius loss and the radii"
+    "Return the radius loss and the radii"
     losses = torch.stack(self.losses) if self.losses else torch.zeros(0)
     loss, self.losses = losses[losses.isfinite()].mean().item(), []
     self.report_skipped()
@@ -178,8 +180,8 @@ def _unfrozen(params):
 
 @patch
 def finish(self:TPGMCallback):
-    "Learn radii for the weights as they are, frozen layers included, under a progress bar, and project"
-    method, shown = self.method, hasattr(self.learn, "progress")              # not after `no_bar`
+    "Learn radii for the current weights, frozen layers included, with a progress bar, and project"
+    method, shown = self.method, hasattr(self.learn, "progress")              # false under `no_bar`
     method.restart_()
     with _unfrozen(method.anchor.params):
         for _ in (bar := progress_bar(range(self.steps), leave=False) if shown else range(self.steps)):
@@ -192,7 +194,7 @@ def finish(self:TPGMCallback):
 # %% ../../nbs/api/methods/tpgm.ipynb #baf1f004
 @patch
 def fit_ended(self:TPGMCallback):
-    "Learn the radii where that is due, and write down what became of the last epoch"
+    "With `every=\"fit\"`, learn the radii and log the last epoch again"
     if self.every != "fit" or not self.begun or self.aside or not any(self.method.distances.values()): return
     self.finish()
     del self.history[-1:]

@@ -1,4 +1,4 @@
-"""Averages of finished models: WiSE-FT, soups, Model Stock, LiNeS
+"""Average the weights of finished models: WiSE-FT, LiNeS, soups, Model Stock
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/averaging.html.md"""
 
@@ -20,10 +20,10 @@ from ..core.parameters import block_depths, clone_state, layer_blocks, unwrap
 
 # %% ../../nbs/api/methods/averaging.ipynb #874f804e
 def as_state(
-    name:str, # What the caller's argument is called, for the error
+    name:str, # Name of the caller's argument, for the error
     x, # A module, wrapped or not, or a state dict
 )->dict: # Not a copy
-    "The state dict of a model (`TypeError` for anything else)"
+    "Return the state dict of a model (`TypeError` for anything else)"
     if isinstance(x, nn.Module): return unwrap(x).state_dict()
     if hasattr(x, "items"): return x
     raise TypeError(f"{name} must be a state dict or a module, not {type(x).__name__}.")
@@ -32,7 +32,7 @@ def _averaged(v): return isinstance(v, torch.Tensor) and (v.is_floating_point() 
 
 # %% ../../nbs/api/methods/averaging.ipynb #874f804f
 def _check_alike(states):
-    "Are they models of one architecture? (`ValueError`)"
+    "Raise `ValueError` unless all are models of one architecture"
     def kind(v): return v.shape if isinstance(v, torch.Tensor) else None
     first, *others = states
     def differs(k): return any(k not in s or k not in first or kind(s[k]) != kind(first[k]) for s in others)
@@ -47,7 +47,7 @@ def check_two(
     start, # State dict before fine-tuning
     tuned, # State dict after it
 ):
-    "Are they two models of one architecture? (`ValueError`)"
+    "Raise `ValueError` unless these are two different models of one architecture"
     _check_alike([start, tuned])
     if _same(start, tuned):
         raise ValueError("start and tuned are the same weights. A state dict follows its model: keep a copy from "
@@ -55,11 +55,11 @@ def check_two(
 
 # %% ../../nbs/api/methods/averaging.ipynb #505908d4
 def wise_ft(
-    start, # Before fine-tuning, with a head that works: a copied state dict, or a module
-    tuned, # After it: a state dict or a module
-    alpha:float=.5, # Share of the fine-tuned weights: 0 is the start, 1 the fine-tuned model
+    start, # Model before fine-tuning, with a head that works: a copied state dict, or a module
+    tuned, # Model after fine-tuning: a state dict or a module
+    alpha:float=.5, # Share of the fine-tuned weights: 0 gives the start, 1 the fine-tuned model
 )->dict: # A new state dict
-    "Weights on the line between two models (`ValueError` where they do not fit; WiSE-FT, Wortsman et al. 2022)"
+    "Interpolate between two models (`ValueError` if they do not fit; WiSE-FT, Wortsman et al. 2022)"
     if not 0 <= alpha <= 1: raise ValueError(f"alpha must be between 0 and 1, not {alpha}.")
     start, tuned = as_state("start", start), as_state("tuned", tuned)
     check_two(start, tuned)
@@ -68,13 +68,13 @@ def wise_ft(
 
 # %% ../../nbs/api/methods/averaging.ipynb #fb7fd179
 def lines_ft(
-    start, # Before fine-tuning, with a head that works: a copied state dict, or a module
-    tuned, # After it: a state dict or a module
-    alpha:float=.5, # Share of the first block's displacement that is kept, 0 to 1; of the last one all is
+    start, # Model before fine-tuning, with a head that works: a copied state dict, or a module
+    tuned, # Model after fine-tuning: a state dict or a module
+    alpha:float=.5, # Share of the first block's displacement to keep, 0 to 1; the last block keeps all
     *,
-    depth:int=None, # Parts of a name that a block's layers share, as in `layer_blocks`
+    depth:int=None, # Number of name parts that the layers of a block share, as in `layer_blocks`
 )->dict: # A new state dict
-    "Keep more of every block's displacement than of the one before (LiNeS, Wang et al., ICLR 2025)"
+    "Keep less of the displacement of early blocks than of late ones (LiNeS, Wang et al., ICLR 2025)"
     if not 0 <= alpha <= 1: raise ValueError(f"alpha must be between 0 and 1, not {alpha}.")
     start, tuned = as_state("start", start), as_state("tuned", tuned)
     check_two(start, tuned)
@@ -82,13 +82,13 @@ def lines_ft(
     depths, new = block_depths(names, depth), clone_state(tuned)
     if not any(depths):
         raise ValueError(f"All layers of this model are one block, {layer_blocks(names, depth)[0]!r}: pass a larger "
-                         "depth=, or use `wise_ft`, which has one share for all.")
+                         "depth=, or use `wise_ft`, with one share for all.")
     def kept(k, d): return torch.lerp(start[k].detach().to(new[k]), new[k], alpha + (1 - alpha)*d)
     return new | {k: kept(k, d) for k,d in zip(names, depths)}
 
 # %% ../../nbs/api/methods/averaging.ipynb #fb7fd17c
 def _states(models):
-    "State dicts of two models or more (`ValueError`), by name"
+    "Return state dicts of two or more models, by name (`ValueError` for fewer)"
     named = dict(models) if hasattr(models, "items") else dict(enumerate(models))
     if len(named) < 2:
         there = "there is one" if named else "there is none"
@@ -102,34 +102,34 @@ def _states(models):
     return found
 
 def _mean(states):
-    "A new state dict; what has no average is taken from the first"
+    "Return a new state dict; entries without an average come from the first"
     new = clone_state(states[0])
     def mean(k): return torch.stack([s[k].detach().to(new[k]) for s in states]).mean(0)
     return new | {k: mean(k) for k,v in states[0].items() if _averaged(v)}
 
 # %% ../../nbs/api/methods/averaging.ipynb #fb7fd17d
 def uniform_soup(
-    models, # Fine-tuned from one start: a list of state dicts or modules, or a dict of them by name
+    models, # Models fine-tuned from one start: a list of state dicts or modules, or a dict of them by name
 )->dict: # A new state dict
-    "The mean of several fine-tuned models (Wortsman et al., ICML 2022; `ValueError` for fewer than two)"
+    "Average several fine-tuned models (Wortsman et al., ICML 2022; `ValueError` for fewer than two)"
     return _mean([*_states(models).values()])
 
 # %% ../../nbs/api/methods/averaging.ipynb #fb7fd185
 class Soup(NamedTuple):
-    "What `greedy_soup` has found"
-    state:dict # Its weights
-    used:list # Names of the models in it, or their numbers, the best first
-    score:float # Its score
+    "Result of `greedy_soup`"
+    state:dict # Weights of the soup
+    used:list # Names of its models, or their positions in the list, best first
+    score:float # Score of the soup
 
 def greedy_soup(
-    models, # Fine-tuned from one start: a list of state dicts or modules, or a dict of them by name
-    score:Callable, # Called with a state dict; returns a number, the higher the better, from ID validation data
+    models, # Models fine-tuned from one start: a list of state dicts or modules, or a dict of them by name
+    score:Callable, # Function of a state dict; returns its score on ID validation data, higher is better
 )->Soup:
-    "The mean of those models that do not lower the score, tried from the best on (Wortsman et al., ICML 2022)"
+    "Average the models that do not lower the score, tried from best to worst (Wortsman et al., ICML 2022)"
     states = _states(models)
     alone = {k: float(score(s)) for k,s in states.items()}
     if lost := [k for k,v in alone.items() if v != v]:
-        raise ValueError(f"The score of model {lost[0]!r} is NaN: leave models out whose training has diverged.")
+        raise ValueError(f"The score of model {lost[0]!r} is NaN: leave out models whose training has diverged.")
     first, *others = sorted(states, key=alone.get, reverse=True)
     soup = Soup(clone_state(states[first]), [first], alone[first])
     for k in others:
@@ -140,17 +140,17 @@ def greedy_soup(
 
 # %% ../../nbs/api/methods/averaging.ipynb #fb7fd181
 def _agreement(displacements):
-    "Model Stock's t of one tensor; 1 where nothing has moved"
+    "Return Model Stock's t of one tensor; 1 if nothing has moved"
     units = [d.flatten().double()/d.double().norm() for d in displacements if d.any()]
     if len(units) < 2: return 1. if not units else 0.
     cos = torch.stack([a @ b for a,b in combinations(units, 2)]).mean().clamp(min=0).item()
     return len(units)*cos/(1 + (len(units) - 1)*cos)
 
 def model_stock(
-    start, # The pretrained weights, with a head that works: a copied state dict, or a module
-    models, # Fine-tuned from it: a list of state dicts or modules, or a dict of them by name
+    start, # Pretrained model, with a head that works: a copied state dict, or a module
+    models, # Models fine-tuned from it: a list of state dicts or modules, or a dict of them by name
 )->dict: # A new state dict
-    "A point between the start and the mean, nearer to the mean where the models agree (Jang et al., ECCV 2024)"
+    "Interpolate between start and mean, nearer to the mean where models agree (Model Stock, Jang et al., ECCV 2024)"
     states, start = [*_states(models).values()], as_state("start", start)
     for s in states: check_two(start, s)
     new = _mean(states)

@@ -1,4 +1,4 @@
-"""What every method offers to training loops, callbacks, files and tables
+"""Base class of the methods: measuring, projecting, saving
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/core.html.md"""
 
@@ -19,16 +19,16 @@ from ..core.sharded import rows_of
 
 # %% ../../nbs/api/methods/core.ipynb #d8732438
 class Method:
-    "A model that is held near its pretrained weights"
+    "Measure how far a model moves from its pretrained weights; base class of the methods"
     memory = None # A `GradientMemory`, or None
     early = False # Whether `step_` comes before the optimizer's step
     def __init__(self,
         model:nn.Module, # The model that is fine-tuned
         *,
-        anchor=None, # Pretrained weights: a state dict, a module, or None for the model as it is now; copied
-        norm:str="mars", # How far a layer has moved: a key of `norms`
-        exclude=(), # What is not constrained: parameter or module names, glob patterns, modules
-        keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
+        anchor=None, # Pretrained weights, copied: a state dict or a module; None for the model's current ones
+        norm:str="mars", # Measure of a layer's distance from its pretrained weights: a key of `norms`
+        exclude=(), # Layers to leave free: parameter or module names, glob patterns, modules
+        keep=None, # Precision, device or file for the pretrained weights, as in `Anchor`
     ):
         self.displacement = Displacement(model, anchor=anchor, norm=norm, exclude=exclude, keep=keep)
         self.state = {}
@@ -43,51 +43,60 @@ class Method:
 # %% ../../nbs/api/methods/core.ipynb #2fbf1a52
 @patch
 def follow_(self:Method):
-    "Go where the model is now, with all that has been learned"
+    "Move all state to the model's device and precision"
     self.displacement.follow_()
     if self.memory: self.memory.follow_()
     self.state = {k: v.to(self.rows.device) for k,v in self.state.items()}
 
 @patch
 def measure(self:Method)->Measured:
-    "How far every row and every layer has moved; does not wait for the device"
+    "Measure how far every row and every layer has moved, without waiting for the device"
     self.follow_()
     return self.displacement.measure()
 
+@patch
+def forget_(self:Method,
+    layers=None, # One bool per layer; None for all
+):
+    "Forget the last step; override it in a method with a memory"
+
 # %% ../../nbs/api/methods/core.ipynb #fa574b3b
 @patch
-def ratios(self:Method, measured): return self.displacement.ratios(self.state["radius"], measured)
+def ratios(self:Method,
+    measured, # From `measure`
+):
+    "Return every row's factor of its displacement: radius over norm, at most 1"
+    return self.displacement.ratios(self.state["radius"], measured)
 
 @patch
-def confine(self:Method, measured, out=None):
-    "Move the model that was measured, or a copy, into its balls"
+def confine(self:Method,
+    measured, # From `measure`
+    out=None, # Tensors to write the projected weights into; None for the model's own
+):
+    "Project the measured model, or a copy, into its balls"
     return self.displacement.blend(self.ratios(measured), out, inside=True)
 
 @patch
 def project_(self:Method):
-    "Move every layer into its ball, in place; nothing where the method has no balls"
+    "Project every layer into its ball, in place; do nothing if the method has no balls"
     self.follow_()
     if "radius" in self.state: self.displacement.confine_(self.state["radius"])
-
-@patch
-def forget_(self:Method, layers=None):
-    "What was remembered of the last step does not hold for the weights any more; of all layers, or of some (bools)"
 
 # %% ../../nbs/api/methods/core.ipynb #d44dbc56
 @patch(as_prop=True)
 def values(self:Method)->dict:
-    "Layer name → radius; infinite where the layer is free"
+    "Dict of layer name → radius; infinite for a free layer"
     if "radius" not in self.state: return dict.fromkeys(self.anchor.names, torch.inf)
     return self.displacement.named(self.state["radius"])
 
 @patch(as_prop=True)
 def distances(self:Method)->dict:
-    "Layer name → largest row norm of its displacement"
+    "Dict of layer name → distance: largest row norm of its displacement"
     return self.displacement.named(self.measure().layers)
 
 @patch
 def check(self:Method):
-    "Raise a `FloatingPointError` that names the layers whose weights are NaN or infinite"
+    "Raise `FloatingPointError` naming the layers whose weights are NaN or infinite, if any"
     bad = [n for n,d in self.distances.items() if not d < torch.inf]
     if bad: raise FloatingPointError(f"The weights of {shortened(bad)} hold NaN or infinity: training has diverged.")
 
@@ -95,9 +104,9 @@ def check(self:Method):
 @patch
 @torch.no_grad()
 def measured(self:Method)->dict: # Lists in the order of `anchor.names`
-    """How large layers are and how far they have moved: `weights` (how many), `size` (mean norm of pretrained rows),
-    `distance` (largest norm of a row's displacement), `moved` (L2 norm of the whole displacement), and where radii are
-    learned `reached` (the distance that the last of their steps found)"""
+    """Measure layers: `weights` (their number), `size` (mean norm of pretrained rows), `distance` (largest norm of a
+    row's displacement), `moved` (L2 norm of the whole displacement) and, if radii are learned, `reached` (the distance
+    before the last radius step)"""
     a, norm, far = self.anchor, get_norm(self.norm), self.measure().layers
     l2 = rows_of(a.params, "l2")
     moved = l2.reduce(l2.norms(a.weights, a.values), "max")
@@ -108,7 +117,7 @@ def measured(self:Method)->dict: # Lists in the order of `anchor.names`
 
 # %% ../../nbs/api/methods/core.ipynb #2c628b65
 def _check_state(state, method):
-    "A `ValueError` that says why a state is not one of this method"
+    "Raise `ValueError` with the reason if a state is not one of this method"
     tensors, here = method.tensors(), method.anchor.fingerprints()
     missing = [k for k in (*tensors, "norm", "fingerprints") if k not in state]
     if missing: raise ValueError(f"This is not a state of {type(method).__name__}: {shortened(missing)} missing.")
@@ -122,12 +131,12 @@ def _check_state(state, method):
 # %% ../../nbs/api/methods/core.ipynb #42fe5744
 @patch
 def tensors(self:Method)->dict: # Name → tensor, not a copy
-    "What the method has learned"
+    "Return the tensors that the method has learned"
     return {**self.state, **(self.memory.tensors() if self.memory else {})}
 
 @patch
 def state_dict(self:Method)->dict: # Plain tensors and strings
-    "A copy of all that a resumed run needs beside the model and its anchor"
+    "Return a copy of all that a resumed run needs in addition to the model and its anchor"
     tensors = {k: v.clone() for k,v in self.tensors().items()}
     return {**tensors, "norm": self.norm, "fingerprints": self.anchor.fingerprints()}
 
@@ -135,8 +144,8 @@ def state_dict(self:Method)->dict: # Plain tensors and strings
 def load_state_dict(self:Method,
     state:dict, # What `state_dict` returned
 ):
-    "Take up a saved state (`ValueError` where it belongs to another anchor, other layers or another norm)"
+    "Restore a saved state (`ValueError` if it belongs to another anchor, other layers or another norm)"
     self.follow_()
     _check_state(state, self)
     for k,v in self.tensors().items(): v.copy_(state[k])
-    if self.memory: self.memory.writes = None                                 # its weights are loaded, too
+    if self.memory: self.memory.writes = None                                 # the model's weights are loaded, too

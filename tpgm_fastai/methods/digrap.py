@@ -1,4 +1,4 @@
-"""Directional Gradient Projection: a gradient loses part of what would lead a layer still farther away
+"""Directional Gradient Projection: remove a learned share of the gradient that leads away from the pretrained weights
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/digrap.html.md"""
 
@@ -24,18 +24,18 @@ class DiGraP(Method):
     def __init__(self,
         model:nn.Module, # The model that is fine-tuned
         *,
-        lr:float=.5, # μ, how much the share ω changes in a step, about
-        most:float=1., # κ, the largest share of a gradient's outward part that is taken out, 0 to 1
-        anchor=None, # Pretrained weights: a state dict, a module, or None for the model as it is now; copied
-        exclude=(), # What is not constrained (a new head): parameter or module names, glob patterns, modules
-        keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
+        lr:float=.5, # μ, learning rate of the share ω: about its change per step
+        most:float=1., # κ, largest share of a gradient's outward part to remove, 0 to 1
+        anchor=None, # Pretrained weights, copied: a state dict or a module; None for the model's current ones
+        exclude=(), # Layers to leave free, such as a new head: parameter or module names, glob patterns, modules
+        keep=None, # Precision, device or file for the pretrained weights, as in `Anchor`
     ):
         if not 0 <= most <= 1: raise ValueError(f"most must be between 0 and 1, not {most!r}.")
         self.lr, self.most = positive("lr", lr), most
         super().__init__(model, anchor=anchor, norm="l2", exclude=exclude, keep=keep)
         if self.anchor.cut:
-            raise ValueError("DiGraP does not work with weights that lie in parts on several processes "
-                             "(`fully_shard`).")
+            raise ValueError("DiGraP does not support weights sharded over several processes (`fully_shard`): "
+                             "use a method that does, such as TPGM or FTP.")
         self.memory, found = GradientMemory(self.displacement), self.measure()
         zeros = torch.zeros_like(found.layers)
         adam = {k: zeros.clone() for k in ("exp_avg", "exp_avg_sq", "step")}
@@ -43,7 +43,7 @@ class DiGraP(Method):
 
 # %% ../../nbs/api/methods/digrap.ipynb #d19a0010
 def _gradients(method):
-    "One gradient a layer, or None (`ValueError` where there is none at all, or one is sparse)"
+    "Return each layer's gradient, or None; raise `ValueError` if no layer has one, or if one is sparse"
     params = method.anchor.params
     grads = [p.grad if p.requires_grad else None for p in params]
     if all(g is None for g in grads) and any(p.requires_grad for p in params):
@@ -58,7 +58,7 @@ def _gradients(method):
 @patch
 @torch.no_grad()
 def step_(self:DiGraP):
-    "After `backward` and before the optimizer's step: take the learned share out of the gradients, in place"
+    "Remove the learned share from the gradients; call it after `backward` and before the optimizer's step"
     self.follow_()
     grads, last, rows, state = _gradients(self), self.memory.last, self.rows, self.state
     if changed := self.memory.stale(): self.forget_(changed)
@@ -74,9 +74,9 @@ def step_(self:DiGraP):
 
 @patch
 def _learn(self:DiGraP, dots, norms, has_grad):
-    "An Adam step on the shares of layers whose last step depended on them"
+    "Take an Adam step on the shares of layers whose last step depended on them"
     both = norms*self.state["last_norms"]
-    h = -self.rows.reduce((dots/both).where(both > 0, 0), "sum")              # the last part points to the anchor
+    h = -self.rows.reduce((dots/both).where(both > 0, 0), "sum")              # the removed part points to the anchor
     asked = has_grad & (self.rows.reduce(self.state["last_norms"], "max") > 0) & h.isfinite()
     adam_(self.state["share"], h, self.state, self.lr, where=asked)
     self.state["share"].clamp_(0, self.most)
@@ -91,9 +91,9 @@ def _take_out(grads, last, shares):
 
 @patch
 def forget_(self:DiGraP,
-    layers:list=None, # One bool a layer; None for all
+    layers:list=None, # One bool per layer; None for all
 ):
-    "Weights were changed by hand or loaded, or a step was not made: the shares do not learn from the last step"
+    "Forget the last step, after weights were changed by hand or a step was cancelled: shares do not learn from it"
     self.follow_()
     gone = flags(tuple(layers or [True]*len(self.anchor.params)), self.rows.device)
     self.state["last_norms"].masked_fill_(self.rows.spread(gone), 0)

@@ -1,4 +1,4 @@
-"""Every layer in a ball of one fixed radius: MARS-PGM and L2-PGM
+"""Projected gradient method: keep every layer in a ball of one fixed radius (MARS-PGM, L2-PGM)
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/fixed_radius.html.md"""
 
@@ -15,15 +15,15 @@ from .core import Method
 
 # %% ../../nbs/api/methods/fixed_radius.ipynb #e2b6b2dd
 class FixedRadius(Method):
-    "Every layer of a model in a ball of its own around its pretrained weights"
+    "Keep every layer of a model in a ball around its pretrained weights"
     def __init__(self,
         model:nn.Module, # The model that is fine-tuned
         *,
         radius:float=torch.inf, # The radius of every layer, weight-space distance
-        anchor=None, # Pretrained weights: a state dict, a module, or None for the model as it is now; copied
-        norm:str="mars", # How far a layer has moved: a key of `norms`
-        exclude=(), # What is not constrained: parameter or module names, glob patterns, modules
-        keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
+        anchor=None, # Pretrained weights, copied: a state dict or a module; None for the model's current ones
+        norm:str="mars", # Measure of a layer's distance from its pretrained weights: a key of `norms`
+        exclude=(), # Layers to leave free: parameter or module names, glob patterns, modules
+        keep=None, # Precision, device or file for the pretrained weights, as in `Anchor`
     ):
         if not radius >= 0: raise ValueError(f"radius must be a number of 0 or more, not {radius!r}.")
         super().__init__(model, anchor=anchor, norm=norm, exclude=exclude, keep=keep)
@@ -31,5 +31,5 @@ class FixedRadius(Method):
         self.state = dict(radius=torch.tensor(radius, dtype=torch.float64).to(layers).expand_as(layers).clone())
 
     def step_(self):
-        "After the optimizer's step: move every layer into its ball, in place"
+        "Project every layer into its ball, in place; call it after the optimizer's step"
         self.project_()

@@ -1,4 +1,4 @@
-"""Fast Trainable Projection: radii that learn from the training gradient, with no loop of their own
+"""Fast Trainable Projection: radii learned from the training gradient, without held-out data
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/ftp.html.md"""
 
@@ -27,12 +27,12 @@ class FTP(Method):
     def __init__(self,
         model:nn.Module, # The model that is fine-tuned
         *,
-        anchor=None, # Pretrained weights: a state dict, a module, or None for the model as it is now; copied
-        norm:str="mars", # How far a layer has moved: a key of `norms`
-        exclude=(), # What is not constrained (a new head): parameter or module names, glob patterns, modules
-        k:float=1., # Share of a gradient that would shrink a radius, 0 (never shrinks) to 1
+        anchor=None, # Pretrained weights, copied: a state dict or a module; None for the model's current ones
+        norm:str="mars", # Measure of a layer's distance from its pretrained weights: a key of `norms`
+        exclude=(), # Layers to leave free, such as a new head: parameter or module names, glob patterns, modules
+        k:float=1., # κ, factor of gradients that would shrink a radius: 0 (radii never shrink) to 1
         lr:float=1e-2, # Learning rate of the radii, weight-space distance per step
-        keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
+        keep=None, # Precision, device or file for the pretrained weights, as in `Anchor`
     ):
         if not 0 <= k <= 1: raise ValueError(f"k must be between 0 and 1, not {k!r}.")
         self.k, self.lr = k, positive("lr", lr)
@@ -44,7 +44,7 @@ class FTP(Method):
 
 # %% ../../nbs/api/methods/ftp.ipynb #70d50350
 def step_radii(ftp, dots, has_grad):
-    "A first radius for layers that have none, and a step of Adam"
+    "Give layers without a radius their first one, and take a step of Adam"
     r, s = ftp.state["radius"], ftp.state
     r.copy_(r.where(r.isfinite() | ~has_grad, eps))
     grad = ftp.rows.reduce(dots/s["last_norms"], "sum")
@@ -53,12 +53,12 @@ def step_radii(ftp, dots, has_grad):
     r.clamp_(min=eps)
 
 def take_norms(ftp, norms):
-    "Norms of the displacements for the next step; no radius is larger than the largest"
+    "Keep the norms of the displacements for the next step, and clip radii to the largest"
     ftp.state["last_norms"].copy_(norms + eps)
     clip_(ftp.state["radius"], ftp.rows.reduce(norms, "max") + eps)
 
 def _on_vectors(rows):
-    "The two above; where the pass itself is a kernel on a GPU, as kernels"
+    "Return the two functions above, or their Triton kernels on a GPU"
     if torch.compiler.is_compiling() or not rows.on_gpu: return step_radii, take_norms
     from tpgm_fastai.methods import ftp_triton
     return ftp_triton.step_radii, ftp_triton.take_norms
@@ -67,7 +67,7 @@ def _on_vectors(rows):
 @patch
 @torch.no_grad()
 def step_(self:FTP):
-    "After the optimizer's step and before `zero_grad`: learn the radii, then move every layer into its ball, in place"
+    "Learn the radii, then project every layer; call it after the optimizer's step and before `zero_grad`"
     self.follow_()
     if changed := self.memory.stale(): self.forget_(changed)
     step_radii, take_norms = _on_vectors(self.rows)
@@ -77,9 +77,9 @@ def step_(self:FTP):
 
 @patch
 def forget_(self:FTP,
-    layers:list=None, # One bool a layer; None for all
+    layers:list=None, # One bool per layer; None for all
 ):
-    "Weights were changed by hand or loaded: the next step changes no radius, and only moves layers into their balls"
+    "Forget the last step, after weights were changed by hand: the next step only projects"
     self.follow_()
     gone = flags(tuple(layers or [True]*len(self.anchor.params)), self.rows.device)
     self.state["last_norms"].masked_fill_(self.rows.spread(gone), 0)          # 0/0: no gradient to learn from

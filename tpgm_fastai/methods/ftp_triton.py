@@ -1,4 +1,4 @@
-"""Fast Trainable Projection: radii that learn from the training gradient, with no loop of their own
+"""Fast Trainable Projection: radii learned from the training gradient, without held-out data
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/ftp.html.md"""
 
@@ -58,13 +58,13 @@ _betas = dict(b1=.9, b2=.999, log1=math.log2(.9), log2=math.log2(.999)) # of Ada
 _same = dict(eps=eps, inf=math.inf, block=256)
 
 def step_radii(ftp, dots, has_grad):
-    "As `step_radii` of methods.ftp, in one launch"
+    "Do the same as `step_radii` of methods.ftp in one launch"
     s, rows = ftp.state, ftp.rows
     adam = (s[k] for k in ("radius", "exp_avg", "exp_avg_sq", "step"))
     _learn[len(rows.counts),](*adam, dots, s["last_norms"], has_grad, rows.starts, rows.lengths, ftp.k, ftp.lr,
                               **_betas, **_same)
 
 def take_norms(ftp, norms):
-    "As `take_norms` of methods.ftp, in one launch"
+    "Do the same as `take_norms` of methods.ftp in one launch"
     s, rows = ftp.state, ftp.rows
     _remember[len(rows.counts),](s["radius"], norms, s["last_norms"], rows.starts, rows.lengths, **_same)

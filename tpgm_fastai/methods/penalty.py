@@ -1,4 +1,4 @@
-"""L2-SP and MARS-SP: pay for the distance from the pretrained weights
+"""A penalty on the distance from the pretrained weights (L2-SP, MARS-SP)
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/penalty.html.md"""
 
@@ -24,13 +24,13 @@ class Penalty(Method):
     def __init__(self,
         model:nn.Module, # The model that is fine-tuned
         *,
-        strength:float=.1, # α, of half the squared distance from the pretrained weights
-        head_strength:float=.01, # β, of half the squared size of the head
-        anchor=None, # Pretrained weights: a state dict, a module, or None for the model as it is now; copied
+        strength:float=.1, # α, factor of half the squared distance from the pretrained weights
+        head_strength:float=.01, # β, factor of half the squared norm of the head
+        anchor=None, # Pretrained weights, copied: a state dict or a module; None for the model's current ones
         norm:str="l2", # "l2", "mars" or another norm with a `pull`
-        exclude=(), # Pretrained layers that are left alone: parameter or module names, glob patterns, modules
-        head=(), # What is new, and pulled to 0: as for `exclude`
-        keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
+        exclude=(), # Pretrained layers to leave alone: parameter or module names, glob patterns, modules
+        head=(), # New layers, pulled to 0: as for `exclude`
+        keep=None, # Precision, device or file for the pretrained weights, as in `Anchor`
     ):
         if get_norm(norm).pull is None:
             raise ValueError(f"norm={norm!r} has no pull: pass {', '.join(n for n in norms if norms[n].pull)}, or "
@@ -40,14 +40,17 @@ class Penalty(Method):
         exclude = [*matching(model, exclude), *(new := matching(model, head, "head"))]
         super().__init__(model, anchor=anchor, norm=norm, exclude=exclude, keep=keep)
         if self.anchor.cut and norm != "l2":
-            raise ValueError(f"norm={norm!r} pulls whole tensors, and these lie in parts (`fully_shard`): pass 'l2'.")
+            raise ValueError(f"norm={norm!r} needs whole tensors; these are sharded (`fully_shard`): pass norm='l2'.")
         self.strength, self.head_strength = strength, head_strength
         self.find_head_(model, new)
 
 # %% ../../nbs/api/methods/penalty.ipynb #93c7f993
 @patch
-def find_head_(self:Penalty, model, names):
-    "Of the parameters that have these names, what is not constrained is the head"
+def find_head_(self:Penalty,
+    model, # The model that is fine-tuned
+    names, # Names of its new parameters
+):
+    "Take as the head those parameters of these names that are not constrained"
     self.bound, self.new = self.anchor.params, names
     self.head = [p for n,(p,_) in named_weights(model).items() if n in names and n not in self.anchor.names]
 
@@ -55,7 +58,7 @@ def find_head_(self:Penalty, model, names):
 @patch
 @torch.no_grad()
 def step_(self:Penalty):
-    "Before the optimizer's step: add the penalty's gradient to that of every parameter that has one, in place"
+    "Add the penalty's gradient to every existing gradient, in place; call it before the optimizer's step"
     self.follow_()
     if self.bound is not self.anchor.params: self.find_head_(self.anchor.model, self.new)
     pull = get_norm(self.norm).pull

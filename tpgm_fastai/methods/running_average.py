@@ -1,4 +1,4 @@
-"""Averages of the weights on the way: EMA, the Beta average, SWAD
+"""Averages of the weights during training: EMA, the Beta average, SWAD
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/running_average.html.md"""
 
@@ -23,34 +23,35 @@ from ..core.sharded import in_parts
 
 # %% ../../nbs/api/methods/running_average.ipynb #ra000007
 class RunningAverage:
-    "A mean of a model's weights along its training, in single precision or better"
+    "A mean of a model's weights during training, in single precision or better"
     early = False # `step_` comes after the optimizer's step
     def __init__(self,
-        model:nn.Module, # The model that is trained; the average begins with its weights as they are now
+        model:nn.Module, # The model that is trained; the average starts with its current weights
     ):
         self.model = model
         if any(map(in_parts, self.weights)):
-            raise ValueError("A running average does not work with weights that lie in parts on several processes "
+            raise ValueError("A running average does not support weights sharded over several processes "
                              "(`fully_shard`).")
         self.values = [w.detach().to(wide_dtype(w), copy=True) for w in self.weights]
 
     @property
     def weights(self):
+        "The model's floating-point parameters"
         return [p for p in unwrap(self.model).parameters() if p.is_floating_point() or p.is_complex()]
 
     def result(self): # Tensors in the order of `weights`
-        "The average now"
+        "Return the current average"
         return self.values
 
 # %% ../../nbs/api/methods/running_average.ipynb #ra000008
 @patch
 @torch.no_grad()
 def add_(self:RunningAverage,
-    share:float, # How far the average goes towards the weights, 0 to 1
+    share:float, # Share of the way that the average moves towards the weights, 0 to 1
 ):
-    "Let the weights as they are now count"
+    "Add the current weights to the average"
     weights = self.weights
-    self.values = [v.to(w.device) for v,w in zip(self.values, weights)]       # where the model is now
+    self.values = [v.to(w.device) for v,w in zip(self.values, weights)]       # on the model's device
     torch._foreach_lerp_(self.values, [w.detach().to(v.dtype) for v,w in zip(self.values, weights)], share)
 
 # %% ../../nbs/api/methods/running_average.ipynb #ra000009
@@ -59,12 +60,12 @@ def add_(self:RunningAverage,
 def put_(self:RunningAverage,
     values, # Tensors in the order of `weights`
 ):
-    "Fill the model"
+    "Write `values` into the model's weights"
     for w,v in zip(self.weights, values): w.copy_(v)
 
 @patch
-def swap_(self:RunningAverage)->list: # Copies of the weights that were there, for `put_`
-    "Put the average into the model"
+def swap_(self:RunningAverage)->list: # Copies of the previous weights, for `put_`
+    "Put the average into the model, and return the previous weights"
     there = [w.detach().clone() for w in self.weights]
     self.put_(self.result())
     return there
@@ -72,23 +73,23 @@ def swap_(self:RunningAverage)->list: # Copies of the weights that were there, f
 # %% ../../nbs/api/methods/running_average.ipynb #ra000010
 @patch
 def state_dict(self:RunningAverage)->dict: # Tensors and numbers
-    "A copy of all that a resumed run needs beside the model"
+    "Return a copy of all that a resumed run needs in addition to the model"
     return {**vars(self), "values": [v.clone() for v in self.values], "model": None}
 
 @patch
 def load_state_dict(self:RunningAverage,
     state:dict, # What `state_dict` returned
 ):
-    "Take up a saved average (`ValueError` where it is of another model)"
+    "Restore a saved average (`ValueError` if it is of another model)"
     if [v.shape for v in state["values"]] != [v.shape for v in self.values]:
-        raise ValueError("This average is of a model with other weights.")
+        raise ValueError("This average is of a model with other weights: load it into the model it was saved from.")
     vars(self).update({**state, "model": self.model, "values": [v.clone() for v in state["values"]]})
 
 # %% ../../nbs/api/methods/running_average.ipynb #ra000011
 @patch
 @contextmanager
 def applied(self:RunningAverage):
-    "For the time of a `with` block, the model has the average as its weights"
+    "Give the model the average as its weights within a `with` block"
     there = self.swap_()
     try: yield
     finally: self.put_(there)
@@ -98,14 +99,14 @@ class EMA(RunningAverage):
     "An exponential moving average of a model's weights (Polyak & Juditsky, 1992)"
     def __init__(self,
         model:nn.Module, # The model that is trained
-        decay:float=.999, # Share of the average that stays in a step, 0 to below 1
+        decay:float=.999, # d, share of the average that a step keeps, 0 to below 1
     ):
         if not 0 <= decay < 1: raise ValueError(f"decay must be at least 0 and below 1, not {decay!r}.")
         self.decay = decay
         super().__init__(model)
 
     def step_(self):
-        "After the optimizer's step"
+        "Move the average towards the weights; call it after the optimizer's step"
         self.add_(1 - self.decay)
 
 # %% ../../nbs/api/methods/running_average.ipynb #ra000020
@@ -113,9 +114,9 @@ class BetaAverage(RunningAverage):
     "An average in which the beginning and the end of training count most (CLIPood, Shu et al., ICML 2023)"
     def __init__(self,
         model:nn.Module, # The model that is trained
-        steps:int, # How many there will be
+        steps:int, # Number of steps that the run will have
         *,
-        beta:float=.5, # Of the distribution, both of its parameters: below 1 the ends count most, with 1 all alike
+        beta:float=.5, # Both parameters of the Beta distribution: below 1 the ends count most, at 1 all points equally
     ):
         self.steps, self.beta, self.k = positive("steps", steps, int), positive("beta", beta), 0
         self.total = self._density()
@@ -130,10 +131,10 @@ class BetaAverage(RunningAverage):
 def step_(self:BetaAverage,
     k:int=None, # Number of the step, from 1; None for the one after the last
 ):
-    "After the optimizer's step"
+    "Add the weights with their share; call it after the optimizer's step"
     self.k = self.k + 1 if k is None else k
     if not 0 < self.k <= self.steps:
-        raise ValueError(f"This is step {self.k} of {self.steps}: tell `BetaAverage` how many there will be.")
+        raise ValueError(f"This is step {self.k} of {self.steps}: pass the run's number of steps to `BetaAverage`.")
     new = self._density()
     self.total += new
     self.add_(new/self.total)
@@ -141,12 +142,12 @@ def step_(self:BetaAverage,
 # %% ../../nbs/api/methods/running_average.ipynb #ra000024
 class Segment(NamedTuple):
     "A part of training"
-    loss:float # On validation data, at its end
-    n:int # Steps
+    loss:float # Validation loss at its end
+    n:int # Number of steps
     values:list # The mean of the weights, on the CPU
 
 def _joined(a, b):
-    "The mean of two segments"
+    "Return the mean of two segments"
     share = b.n/(a.n + b.n)
     return Segment(b.loss, a.n + b.n, [torch.lerp(v, w, share) for v,w in zip(a.values, b.values)])
 
@@ -156,9 +157,9 @@ class SWAD(RunningAverage):
     def __init__(self,
         model:nn.Module, # The model that is trained
         *,
-        converge:int=3, # Segments, of which the first has the lowest loss where it has converged
-        tolerate:int=6, # Segments in a row that must lie above the limit, where the mean ends
-        rise:float=.3, # r, how far the limit lies above the loss that had converged, as a share of it
+        converge:int=3, # Segments in a row of which the first must have the lowest loss, for convergence
+        tolerate:int=6, # Segments in a row that must be above the limit for the mean to end
+        rise:float=.3, # r, distance of the limit above the converged loss, as a share of it
     ):
         self.converge, self.tolerate = positive("converge", converge, int), positive("tolerate", tolerate, int)
         self.rise, self.n, self.mean, self.limit, self.over = positive("rise", rise), 0, None, None, False
@@ -168,15 +169,15 @@ class SWAD(RunningAverage):
 # %% ../../nbs/api/methods/running_average.ipynb #ra000026
 @patch
 def step_(self:SWAD):
-    "After the optimizer's step"
+    "Add the weights to the current segment; call it after the optimizer's step"
     self.n += 1
     self.add_(1/self.n)
 
 @patch
 def judge_(self:SWAD,
-    loss:float, # On validation data, of the weights as they are now
+    loss:float, # Validation loss of the current weights
 ):
-    "A segment of steps is over"
+    "End a segment, and decide which segments count"
     if not self.n: raise ValueError("There was no step since the last segment.")
     self.waiting.append(Segment(loss, self.n, [v.detach().to("cpu", copy=True) for v in self.values]))
     self.n = 0
@@ -194,7 +195,7 @@ def _converge(self:SWAD):
 
 @patch
 def _settle(self:SWAD):
-    "Whether the segment that has waited longest is in the mean"
+    "Decide whether the longest waiting segment is in the mean"
     if min([s.loss for s in self.waiting][:self.tolerate]) > self.limit:
         self.over = True
         self.waiting.clear()
@@ -204,7 +205,7 @@ def _settle(self:SWAD):
 
 @patch
 def result(self:SWAD): # Tensors in the order of `weights`
-    "The mean now; where the loss has not converged, that of the newest segment"
+    "Return the current mean; while the loss has not converged, that of the newest segment"
     mean, rest = self.mean, [*self.waiting]
     if self.limit is None: return rest[-1].values if rest else self.values
     while rest and min(s.loss for s in rest) <= self.limit:

@@ -16,11 +16,11 @@ from ..core.parameters import named_weights
 
 # %% ../../nbs/api/methods/saving.ipynb #7fa51934
 def save_radii(
-    method:Method, # `TPGM`, `FTP`, `SPD` or the like
-    file, # Where to, `.pt`
-    log=None, # A callback's `log()`, for pictures of how it went
+    method:Method, # Method, such as `TPGM`, `FTP` or `SPD`
+    file, # Path of the file to write, `.pt`
+    log=None, # A callback's `log()`, for plots over training; None for none
 ):
-    "Write all that a method has learned, and how far every layer has moved. Raises an `OSError` that says why not."
+    "Write all that a method has learned, and how far every layer has moved (`OSError` if this fails)"
     excluded = [n for n in named_weights(method.anchor.model) if n not in method.anchor.names]
     state = dict(method.state_dict(), method=type(method).__name__, excluded=excluded, measured=method.measured())
     if log is not None and len(log):
@@ -29,10 +29,10 @@ def save_radii(
     save_tree(state, file, "radii")
 
 def load_radii(
-    method:Method, # Of the same class, around the same pretrained weights
-    file, # A file that `save_radii` wrote
+    method:Method, # Method of the same class, around the same pretrained weights
+    file, # Path of a file that `save_radii` wrote
 ):
-    "Take up what a method had learned. Raises a `ValueError` where the file does not fit."
+    "Restore what a method had learned (`ValueError` if the file does not fit)"
     state, here = load_tree(file, "radii"), type(method).__name__
     if state.get("method") != here: raise ValueError(f"{file} holds the state of {state.get('method')}, not of {here}.")
     method.load_state_dict(state)

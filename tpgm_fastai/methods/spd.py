@@ -1,4 +1,4 @@
-"""Selective Projection Decay: shrink a layer towards its pretrained weights only when it moves against its gradient
+"""Selective Projection Decay: pull a layer towards its pretrained weights only when that lowers the loss
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/spd.html.md"""
 
@@ -18,7 +18,7 @@ from .core import Method
 
 # %% ../../nbs/api/methods/spd.ipynb #c18c9c99
 def _strengths(names, strength, by_depth):
-    "λ of every layer; by depth it is that of its block, in a straight line from the first block to 0 in the last"
+    "Return λ of every layer; by depth it falls linearly from the first block to 0 in the last"
     if not by_depth: return [float(strength)]*len(names)
     depths = block_depths(names)
     if not any(depths):
@@ -32,11 +32,11 @@ class SPD(Method):
     def __init__(self,
         model:nn.Module, # The model that is fine-tuned
         *,
-        strength:float=1., # λ, how much of the last step away from the anchor is taken back
-        by_depth:bool=False, # Let λ fall from block to block, to 0 in the last (MAPS, CVPR 2026)
-        anchor=None, # Pretrained weights: a state dict, a module, or None for the model as it is now; copied
-        exclude=(), # What is not constrained (a new head): parameter or module names, glob patterns, modules
-        keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
+        strength:float=1., # λ, share of the last step away from the anchor to take back
+        by_depth:bool=False, # Whether λ falls from block to block, to 0 in the last (MAPS, CVPR 2026)
+        anchor=None, # Pretrained weights, copied: a state dict or a module; None for the model's current ones
+        exclude=(), # Layers to leave free, such as a new head: parameter or module names, glob patterns, modules
+        keep=None, # Precision, device or file for the pretrained weights, as in `Anchor`
     ):
         if not 0 <= strength < torch.inf: raise ValueError(f"strength must be a number of 0 or more, not {strength!r}.")
         super().__init__(model, anchor=anchor, norm="l2", exclude=exclude, keep=keep)
@@ -48,7 +48,7 @@ class SPD(Method):
 @patch
 @torch.no_grad()
 def step_(self:SPD):
-    "After the optimizer's step and before `zero_grad`: take back what led away from the anchor for nothing, in place"
+    "Shorten steps that lead away from a lower loss; call it after the optimizer's step, before `zero_grad`"
     self.follow_()
     if changed := self.memory.stale(): self.forget_(changed)
     away = self.rows.reduce(self.memory.compare().dots, "sum") > 0
@@ -61,8 +61,8 @@ def step_(self:SPD):
 
 @patch
 def forget_(self:SPD,
-    layers:list=None, # One bool a layer; None for all
+    layers:list=None, # One bool per layer; None for all
 ):
-    "Weights were changed by hand or loaded: the next step is left alone"
+    "Forget the last step, after weights were changed by hand: the next step is left alone"
     self.follow_()
     self.state["distance"].masked_fill_(flags(tuple(layers or [True]*len(self.anchor.params)), self.rows.device), 0)

@@ -1,4 +1,4 @@
-"""Steps no longer than the loss can pay for
+"""Shorten optimizer steps that promise more than the loss can give
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/step_cap.html.md"""
 
@@ -24,16 +24,16 @@ from torch.nn.parameter import is_lazy
 
 # %% ../../nbs/api/methods/step_cap.ipynb #016d565e
 class StepCap:
-    "Shorten steps to what the loss can pay for (stochastic Polyak step size, Loizou et al., AISTATS 2021)"
+    "Shorten steps that promise more than a share of the loss (stochastic Polyak step size, Loizou et al. 2021)"
     def __init__(self,
-        params, # Parameters that are trained
-        share:float=.5, # Share of its loss that a batch's step may promise to first order
+        params, # Parameters; those that require gradients are capped
+        share:float=.5, # c, the share of its loss that a batch's step may promise to first order
     ):
         self.params, self.share = [p for p in params if p.requires_grad], positive("share", share)
         if not self.params: raise ValueError("There is no step to shorten: every parameter is frozen.")
         if any(map(is_lazy, self.params)): raise ValueError("A layer is lazy: call the model on one batch first.")
         if any(in_parts(p) for p in self.params):
-            raise ValueError("StepCap does not work with weights that lie in parts on several processes "
+            raise ValueError("StepCap does not support weights sharded over several processes "
                              "(`fully_shard`).")
         self.norm = None
         self._begin()
@@ -44,7 +44,7 @@ class StepCap:
             self.before = [p.detach().clone() for p in self.params]
 
     def note_(self):
-        "Before the optimizer's step, and before the gradients are clipped"
+        "Copy the weights; call it before the optimizer's step and before gradients are clipped"
         if any(b.device != p.device or b.dtype != p.dtype for b,p in zip(self.before, self.params)): self._begin()
         torch._foreach_copy_(self.before, [p.data for p in self.params])
         self.norm = self._norm()
@@ -62,10 +62,10 @@ def _norm(self:StepCap):
 @patch
 @torch.no_grad()
 def limit_(self:StepCap,
-    loss:torch.Tensor, # Of the batch, before the step; it cannot go below 0
-    schedule:float=1., # Where the schedule stands, 0 to 1
-)->torch.Tensor: # 0-d: k, the share of the step that is left
-    "After the optimizer's step, and before `zero_grad`"
+    loss:torch.Tensor, # Loss of the batch before the step; it must be bounded below by 0
+    schedule:float=1., # Position of the schedule, 0 to 1
+)->torch.Tensor: # k, the share of the step that is left; 0-d
+    "Shorten the step; call it after the optimizer's step and before `zero_grad`"
     if self.norm is None: raise ValueError("There is no step to shorten: call `note_` before the optimizer's step.")
     now = [p.data for p in self.params]
     k = (self.share*schedule*_over_all(loss)/self._promise(now)).clamp(0, 1).nan_to_num(0, 0, 0)
@@ -84,7 +84,7 @@ def _promise(self:StepCap, now):
 
 # %% ../../nbs/api/methods/step_cap.ipynb #d915ae5a
 def _over_all(loss):
-    "Of all processes, so that all take the same step"
+    "Return the mean loss of all processes, so that all take the same step"
     loss = wide(loss.detach().as_subclass(torch.Tensor))
     if n_processes() > 1: dist.all_reduce(loss := loss/n_processes())
     return loss

@@ -1,4 +1,4 @@
-"""Train a part of a model: its biases, its norm layers, a block of it, or each layer by how much it has to learn
+"""Train only biases, norm layers or a block, or set each layer's learning rate by its gradients
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/surgical.html.md"""
 
@@ -12,19 +12,19 @@ import torch
 
 # %% ../../nbs/api/methods/surgical.ipynb #f75f7a19
 def relative_grad_norm(
-    grads:list, # One list of gradients a batch
-    weights:list, # One tensor a layer
-)->torch.Tensor: # `(layers,)`, the largest 1
-    "Auto-RGN: share of the learning rate (Lee et al. 2023)"
+    grads:list, # One list of gradients per batch
+    weights:list, # One tensor per layer
+)->torch.Tensor: # Shape `(layers,)`, the largest 1
+    "Return the share of the learning rate by relative gradient norm (Auto-RGN, Lee et al. 2023)"
     size = torch.stack(torch._foreach_norm(weights)).double()
     found = torch.stack([torch.stack(torch._foreach_norm(g)).double() for g in grads]).mean(0)/size
     return (found/found[size > 0].max().clamp(min=1e-38)).where(size > 0, 1.)
 
 def signal_to_noise(
-    grads:list, # One list of gradients a batch
-    weights:list=None, # Not needed
+    grads:list, # One list of gradients per batch
+    weights:list=None, # Not used
 )->torch.Tensor: # `(layers,)`, the largest 1
-    "Auto-SNR: mean of squared mean over variance, the moments over batches (Lee et al. 2023)"
+    "Return the mean of squared mean over variance, with moments over batches (Auto-SNR, Lee et al. 2023)"
     layers = (torch.stack(g).double() for g in zip(*grads))
     found = torch.stack([(g.mean(0)**2/(g.var(0, correction=0) + 1e-8)).mean() for g in layers])
     return found/found.max().clamp(min=1e-38)

@@ -1,4 +1,4 @@
-"""Learned projection radii: for any training loop, and as a callback for fastai
+"""Learned projection radii: as a callback for fastai, and for any training loop
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/methods/tpgm.html.md"""
 
@@ -31,7 +31,7 @@ def _first_radius(init):
     raise ValueError(f"init={init!r}: pass 'min/2', 'max/2' or a fraction above 0 of the largest norm.")
 
 def _begin(layers):
-    "State before the first step: every layer is free, and Adam's moments are 0"
+    "Return the state before the first step: every layer is free, and Adam's moments are 0"
     zeros = torch.zeros_like(layers)
     adam = {k: zeros.clone() for k in ("exp_avg", "exp_avg_sq", "step")}
     return dict(radius=zeros + torch.inf, **adam, reached=zeros.clone(), skipped=zeros[0].clone())
@@ -42,13 +42,13 @@ class TPGM(Method):
     def __init__(self,
         model:nn.Module, # The model that is fine-tuned
         *,
-        anchor=None, # Pretrained weights: a state dict, a module, or None for the model as it is now; copied
-        norm:str="mars", # How far a layer has moved: a key of `norms`
-        exclude=(), # What is not constrained (a new head): parameter or module names, glob patterns, modules
+        anchor=None, # Pretrained weights, copied: a state dict or a module; None for the model's current ones
+        norm:str="mars", # Measure of a layer's distance from its pretrained weights: a key of `norms`
+        exclude=(), # Layers to leave free, such as a new head: parameter or module names, glob patterns, modules
         lr:float=1e-2, # Learning rate of the radii, weight-space distance per step
-        relative:bool=False, # Let `lr` be a share of the layer's distance (`method.distances`), not a distance
-        init:str|float="min/2", # First radius: "min/2", "max/2", or a fraction of the largest row norm
-        keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
+        relative:bool=False, # Whether `lr` is a share of the layer's distance (`distances`) instead of a distance
+        init:str|float="min/2", # First radius: "min/2", "max/2" (of a layer's row norms) or a fraction of the largest
+        keep=None, # Precision, device or file for the pretrained weights, as in `Anchor`
     ):
         self.lr, self.relative, self.init, self._first = positive("lr", lr), relative, init, _first_radius(init)
         super().__init__(model, anchor=anchor, norm=norm, exclude=exclude, keep=keep)
@@ -66,17 +66,17 @@ class TPGM(Method):
 # %% ../../nbs/api/methods/tpgm.ipynb #c3dae8ba
 @patch
 def project_(self:TPGM):
-    "Clip the radii to the distances, then move every layer into its ball, in place"
-    self._projected = []                                                      # whoever learns at every step keeps it
+    "Clip the radii to the distances, then project every layer into its ball, in place"
+    self._projected = []                                                      # `step_` alone keeps this copy
     self.confine(self.measure())
 
 # %% ../../nbs/api/methods/tpgm.ipynb #60b70096
 @patch
 def update(self:TPGM,
-    closure, # Called at projected weights; returns the held-out loss, or (on several devices) it and its sample count
-    steps:int=1, # Adam steps on the radii; the closure should take another batch each time
+    closure, # Held-out loss of the model, called at projected weights; on several processes (loss, sample count)
+    steps:int=1, # Adam steps on the radii; the closure should use another batch each time
 )->torch.Tensor: # Mean loss, detached
-    "Learn the radii, and leave the model's weights, gradients, modes, buffers and random numbers as found"
+    "Learn the radii; the model's weights, gradients, modes and buffers, and the random state, stay unchanged"
     return self._learn(closure, self.measure(), steps)
 
 @patch
@@ -84,7 +84,7 @@ def step_(self:TPGM,
     closure, # As for `update`
     steps:int=1, # As for `update`
 )->torch.Tensor: # Mean loss, detached
-    "Learn the radii, then move every layer into its ball, in place"
+    "Learn the radii, then project every layer into its ball, in place; call it after the optimizer's step"
     measured = self.measure()
     loss = self._learn(closure, measured, steps)
     self.confine(measured)
@@ -102,7 +102,7 @@ def _learn(self:TPGM, closure, measured, steps):
 # %% ../../nbs/api/methods/tpgm.ipynb #4cfe3489
 @patch
 def _room(self:TPGM):
-    "Where the projected weights are written; to find room anew would take as long as to write them"
+    "Return buffers for the projected weights; allocating them anew would take as long as filling them"
     kept, weights = self._projected, self.anchor.weights
     if [(n.dtype, n.device, n.stride()) for n in kept] != [(w.dtype, w.device, w.stride()) for w in weights]:
         self._projected = []
@@ -113,7 +113,7 @@ def _room(self:TPGM):
 @patch
 @torch.no_grad()
 def _start(self:TPGM, measured):
-    "A first radius for layers that have none, and have moved"
+    "Set the first radius of layers that have none and have moved"
     r, far = self.state["radius"], measured.layers
     trained = flags(tuple(p.requires_grad for p in self.anchor.params), far.device)
     first = self._first(self.rows.reduce(measured.rows, "min"), far)
@@ -122,7 +122,7 @@ def _start(self:TPGM, measured):
 # %% ../../nbs/api/methods/tpgm.ipynb #4cfe3488
 @patch
 def restart_(self:TPGM):
-    "Let all radii begin anew, from the distances that are measured next"
+    "Reset all radii: they start anew from the distances measured next"
     for k,v in _begin(self.state["radius"]).items():
         if k != "skipped": self.state[k].copy_(v)
 
@@ -143,14 +143,14 @@ def _adam_step(self:TPGM, closure, measured, steps):
 
 @patch
 def _radius_grad(self:TPGM, dots, norms):
-    "Gradient of every radius: rows inside their ball have no part in it"
+    "Return the gradient of every radius; rows inside their ball do not contribute"
     binds = self.rows.spread(self.state["radius"]) < norms + eps
     return self.rows.reduce(torch.where(binds, dots/(norms + eps), 0), "sum")
 
 # %% ../../nbs/api/methods/tpgm.ipynb #1662e78b
 @patch
 def _compare(self:TPGM, measured, steps):
-    "Do all processes train the same? Every one must ask: each does at its first step, and when one has loaded a state"
+    "Check that all processes train the same; each calls it at its first step, and when any has loaded a state"
     a = self.anchor
     layers = digest([(n, tuple(p.shape), p.requires_grad) for n,p in zip(a.names, a.params)])
     options = digest((self.norm, self.lr, self.relative, self.init, steps))

@@ -21,27 +21,29 @@ import torch
 class MethodCallback(Callback):
     "Fine-tune with a method of this library in a Lightning `Trainer`; `method` is its instance"
     def __init__(self,
-        make, # The class of a method, such as `TPGM`, `FTP`, `SPD`, `FixedRadius`, `DiGraP`, `Penalty`, `EMA`
+        make, # Class of the method: `TPGM`, `FTP`, `SPD`, `FixedRadius`, `DiGraP`, `Penalty`, `EMA`, `BetaAverage`
         *,
-        exclude=None, # Free layers: what is new, as names, patterns or modules; () for none; not for averages
-        **kwargs # `data`, `loss` (of module and batch), `every` and `steps` of `InLoop`, other arguments of the class
+        exclude=None, # New layers to leave free: names, patterns or modules; () for none; None only for averages
+        **kwargs # `data`, `loss` (of module and batch), `every`, `steps` of `InLoop`; other arguments of `make`
     ):
         if Callback is object:
             raise ImportError('MethodCallback needs lightning: `pip install "tpgm_fastai[trainers]"`.')
         if exclude is None and issubclass(make, Method):
-            raise ValueError("Say what is new and to be left free: exclude='model.head', or exclude=() to constrain "
+            raise ValueError("Name the new layers, which stay free: exclude='model.head', or exclude=() to constrain "
                              "every layer.")
         self.loop, self.exclude, self.pending, self.seen = InLoop(make, **kwargs), exclude or (), None, 0
 
     @property
-    def method(self): return self.loop.method
+    def method(self):
+        "The method of the run; None before training"
+        return self.loop.method
 
 # %% ../../nbs/api/trainers/lightning.ipynb #lt000007
 @patch
 def setup(self:MethodCallback, trainer, pl_module, stage):
     if stage != "fit": return
     if (strategy := type(trainer.strategy).__name__).startswith(("DeepSpeed", "FSDP")):
-        raise ValueError(f"{strategy} keeps the weights where no callback reaches them: use another strategy.")
+        raise ValueError(f"{strategy} keeps the weights where callbacks cannot reach them: use another strategy.")
     self._begin(pl_module)
 
 @patch
@@ -52,9 +54,9 @@ def _begin(self:MethodCallback, module, loader=None, n_steps=1, state=None):
 @patch
 def on_fit_start(self:MethodCallback, trainer, pl_module):
     if len(trainer.optimizers) > 1 or any(isinstance(o, torch.optim.LBFGS) for o in trainer.optimizers):
-        raise ValueError("MethodCallback works with one optimizer, which makes a step from one gradient: not with "
-                         "several, nor with LBFGS.")
-    n_steps = int(trainer.estimated_stepping_batches)                         # makes the loaders, too
+        raise ValueError("MethodCallback needs a single optimizer that makes each step from one gradient: "
+                         "use neither several optimizers nor LBFGS.")
+    n_steps = int(trainer.estimated_stepping_batches)                         # also creates the loaders
     self._begin(pl_module, trainer.train_dataloader, n_steps, self.pending)
     self.pending, self.seen = None, trainer.global_step
 

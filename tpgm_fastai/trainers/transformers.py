@@ -21,35 +21,37 @@ except ImportError: TrainerCallback = object
 
 # %% ../../nbs/api/trainers/transformers.ipynb #hf000006
 def new_layers(
-    model, # Of `transformers` or of PEFT
+    model, # Model of `transformers` or of PEFT
 )->list: # Names of parameters
-    "What lies outside of the pretrained part of a model (`ValueError` where the model does not say)"
+    "List the parameters outside the pretrained part of a model (`ValueError` if the model does not define one)"
     names = [*named_weights(model)]
     if hasattr(model, "peft_config"): return [n for n in names if ".modules_to_save." in n]
     prefix = f"{getattr(model, 'base_model_prefix', '')}."
     if any(n.startswith(prefix) for n in names): return [n for n in names if not n.startswith(prefix)]
-    raise ValueError(f"It cannot be told what is new in this {type(model).__name__}: pass exclude, such as "
+    raise ValueError(f"This {type(model).__name__} does not define which layers are new: pass exclude, such as "
                      "exclude='head', or exclude=() to constrain every layer.")
 
 # %% ../../nbs/api/trainers/transformers.ipynb #hf000008
 class MethodCallback(TrainerCallback):
     "Fine-tune with a method of this library in a `Trainer`; `method` is its instance"
     def __init__(self,
-        make, # The class of a method, such as `TPGM`, `FTP`, `SPD`, `FixedRadius`, `DiGraP`, `Penalty`, `EMA`
+        make, # Class of the method: `TPGM`, `FTP`, `SPD`, `FixedRadius`, `DiGraP`, `Penalty`, `EMA`, `BetaAverage`
         *,
-        exclude=None, # Free layers: names, patterns, modules; None for what is new, as `new_layers` finds it
-        **kwargs # `data`, `loss`, `every` and `steps` of `InLoop`, and other arguments of the class
+        exclude=None, # Layers to leave free: names, patterns, modules; None for those that `new_layers` finds
+        **kwargs # `data`, `loss`, `every` and `steps` of `InLoop`; other arguments of `make`
     ):
         if TrainerCallback is object:
             raise ImportError('MethodCallback needs transformers: `pip install "tpgm_fastai[trainers]"`.')
         self.loop, self.exclude = InLoop(make, **kwargs), exclude
 
     @property
-    def method(self): return self.loop.method
+    def method(self):
+        "The method of the run; None before the `Trainer` is made"
+        return self.loop.method
 
     def on_init_end(self, args, state, control, model=None, **kwargs):
         if getattr(args, "deepspeed", None):
-            raise ValueError("DeepSpeed keeps the weights where no callback reaches them. PyTorch's FSDP2 "
+            raise ValueError("DeepSpeed keeps the weights where callbacks cannot reach them. PyTorch's FSDP2 "
                              "(`fully_shard`) works with TPGM and FTP: see tpgm_fastai.core.sharded.")
         if model is not None: self._begin(args, model)
 
