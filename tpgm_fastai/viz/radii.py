@@ -231,7 +231,7 @@ def _draw_heat(ax, frame, norm):
 def plot_heatmap(self:RadiiInterpretation,
     *, axs=None, # One axes for the radii, if logged, and one for the distances; a new figure by default
 ): # The axes
-    "Plot radii and distances as a heat map, pale where a layer was free or unmoved (`ValueError` if the log has neither)"
+    "Plot radii and distances as a heat map, pale where free or unmoved (`ValueError` if the log has neither)"
     found = _over_time(self.log, self.table)
     size = 3.2*len(found) + 2, rows_height(len(self.table), each=.17, least=2.2, most=6.5)
     axs = np.atleast_1d(axes_or_new(axs, len(found), figsize=size, sharey=True))
