@@ -1,4 +1,4 @@
-"""Adam on a vector whose entries join at different times
+"""Adam on a vector whose entries start at different times
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/core/adam.html.md"""
 
@@ -15,12 +15,12 @@ def adam_(
     value:torch.Tensor, # `(layers,)`, changed in place
     grad:torch.Tensor, # `(layers,)`
     state:dict, # `exp_avg`, `exp_avg_sq`, `step`: `(layers,)` each, changed in place
-    lr, # Learning rate: a number, or `(layers,)`
-    where:torch.Tensor, # `(layers,)` bool: which entries take the step
-    betas=(0.9, 0.999), # Decay of the two moments
-    eps=1e-8, # Added to the root of the second moment
+    lr, # Learning rate, a number or `(layers,)`
+    where:torch.Tensor, # `(layers,)` bool: entries to update
+    betas=(0.9, 0.999), # Decay rates of the two moments
+    eps=1e-8, # Added to the square root of the second moment
 ):
-    "One Adam step (Kingma & Ba, 2015) on the chosen entries of a vector, each with its own step count"
+    "Take one Adam step (Kingma & Ba, 2015) on the chosen entries of a vector, each with its own step count"
     (b1,b2), (m,v,t) = betas, (state[k] for k in ("exp_avg", "exp_avg_sq", "step"))
     grad = grad.to(value)
     t += where

@@ -1,4 +1,4 @@
-"""The pretrained weights that fine-tuning is measured against, and which parameters they constrain
+"""Keep a copy of the pretrained weights that fine-tuning is compared with
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/core/anchor.html.md"""
 
@@ -25,9 +25,9 @@ from .sharded import in_parts, local, part_of, put_together
 
 # %% ../../nbs/api/core/anchor.ipynb #3804f464
 def state_of(
-    anchor, # A module or a state dict, wrapped or not
+    anchor, # A module or a state dict, wrapped (DDP, `torch.compile`) or not
 )->dict: # Clean name → tensor
-    "Pretrained values under the names that `named_weights` gives (`TypeError` where there are none)"
+    "Return pretrained values under the names of `named_weights` (`TypeError` for any other type)"
     if isinstance(anchor, nn.Module): return {n: p for p,names in named_weights(anchor).values() for n in names}
     if not hasattr(anchor, "items"):
         raise TypeError(f"The anchor must be a state dict, a module or None, not {type(anchor).__name__}.")
@@ -48,15 +48,15 @@ def _check_anchor(values, params):
 
 # %% ../../nbs/api/core/anchor.ipynb #29ea663e
 def out_of_memory(
-    tensors, # What there was no room for
-    what:str, # What that is
-)->MemoryError: # To be raised
-    "An error that says what there was no room for, and what would be cheaper"
+    tensors, # Tensors that did not fit
+    what:str, # Their description, for the message
+)->MemoryError: # For the caller to raise
+    "Return an error that describes what did not fit into memory, and which options need less"
     gb = sum(t.numel()*t.element_size() for t in tensors)/1e9
     return MemoryError(
-        f"There is no memory for {what} ({gb:,.1f} GB). Cheaper are keep=torch.bfloat16, which keeps the pretrained "
-        "weights in half the memory, keep='cpu', which keeps them off the GPU, keep=Path('anchor.safetensors'), "
-        "which keeps them on disk, and exclude=, which leaves layers out.")
+        f"Not enough memory for {what} ({gb:,.1f} GB). To need less, pass keep=torch.bfloat16 (pretrained weights in "
+        "half the memory), keep='cpu' (off the GPU), keep=Path('anchor.safetensors') (on disk), or exclude= (fewer "
+        "layers).")
 
 _signs = "can't allocate memory", "not enough memory", "out of memory"
 
@@ -65,7 +65,7 @@ def room_for(
     tensors, # As for `out_of_memory`
     what:str, # As for `out_of_memory`
 ):
-    "Turn torch's ways of running out of memory into `out_of_memory`"
+    "Turn torch's out-of-memory errors into `out_of_memory`"
     try: yield
     except RuntimeError as e:
         if not isinstance(e, torch.OutOfMemoryError) and not any(s in str(e) for s in _signs): raise
@@ -73,7 +73,7 @@ def room_for(
 
 # %% ../../nbs/api/core/anchor.ipynb #71c73a8b
 def _to(p, keep):
-    "What `Tensor.to` needs to bring a pretrained value to where `p` is, unless `keep` says otherwise"
+    "Return arguments of `Tensor.to` that bring a pretrained value to the device and dtype of `p`, or of `keep`"
     at = "cpu" if isinstance(keep, Path) else keep if isinstance(keep, (str, torch.device)) else p.device
     return dict(device=at, dtype=keep if isinstance(keep, torch.dtype) else p.dtype)
 
@@ -83,26 +83,26 @@ def _check_keep(keep):
                          "such as torch.bfloat16.")
     if isinstance(keep, str):
         try: torch.device(keep)
-        except RuntimeError: keep = [keep]                                    # no device: refused below
+        except RuntimeError: keep = [keep]                                    # not a device: refused below
     if keep is not None and not isinstance(keep, (torch.dtype, str, torch.device, Path)):
         raise ValueError(f"keep={keep!r}: pass a dtype such as torch.bfloat16, a device such as 'cpu', "
                          "a Path, or None.")
 
 def _mapped(path, names, values, cut):
-    "Write values to a file, each process that has its own part to its own, and map it into memory"
+    "Write values to a file and map it into memory; processes that hold parts write one file each"
     if cut: path = path.with_name(f"{path.stem}-{rank()}{path.suffix}")
     new = path.with_name(f"{path.name}.{rank()}.new")
     save_file({n: v.cpu().contiguous() for n,v in zip(names, values)}, new)
-    new.replace(path) # whoever has mapped an older file of that name keeps it
+    new.replace(path) # older mappings of that name stay valid
     with safe_open(path, "pt") as f: return [f.get_tensor(n) for n in names]
 
 # %% ../../nbs/api/core/anchor.ipynb #fc1b3016
 def _pinned(values, params):
-    "A GPU copies from pinned memory without making the program wait"
+    "Pin values of GPU parameters that are kept on the CPU, so that copies to the GPU do not block"
     return [v.pin_memory() if p.is_cuda and not v.is_cuda else v for v,p in zip(values, params)]
 
 def _copies(names, values, params, keep, cut):
-    "Pretrained values as they are kept"
+    "Return copies of the pretrained values, kept as `keep` requires"
     if isinstance(keep, Path): return _mapped(keep, names, [v.to(p.dtype) for v,p in zip(values, params)], cut)
     return _pinned([v.to(**_to(p, keep), copy=True) for v,p in zip(values, params)], params)
 
@@ -111,18 +111,18 @@ def _check_cut(model, cut):
         raise ValueError("FullyShardedDataParallel hides the layers in flat parameters: "
                          "shard the model with `torch.distributed.fsdp.fully_shard`.")
     if not cut and hasattr(model, "reshard"):
-        raise ValueError("The model has been sharded since: use `fully_shard` first, and take the anchor afterwards "
-                         "(anchor= may be the whole state dict).")
+        raise ValueError("The model was sharded after its anchor was taken: use `fully_shard` first, then take the "
+                         "anchor (anchor= may be the whole state dict).")
 
 # %% ../../nbs/api/core/anchor.ipynb #f1a6df0c
 class Anchor:
-    "The constrained parameters of a model and their pretrained values"
+    "Hold the constrained parameters of a model and a copy of their pretrained values"
     def __init__(self,
-        model:nn.Module, # The model that is fine-tuned
+        model:nn.Module, # The model to fine-tune
         *,
         anchor=None, # Pretrained values: a state dict, a module, or None for the model as it is now; copied
-        exclude=(), # What is not constrained, as in `select`
-        keep=None, # A dtype, a device, or a file (a `Path`) to keep the values in; None for where the parameters are
+        exclude=(), # Layers to leave out, as in `select`
+        keep=None, # Dtype, device or file (`Path`) of the values; None: dtype and device of the parameters
     ):
         _check_keep(keep)
         params = select(model, exclude)
@@ -144,38 +144,38 @@ class Anchor:
 # %% ../../nbs/api/core/anchor.ipynb #2ee10b9d
 @patch
 def pin_(self:Anchor):
-    "Where values are beside a GPU, in pinned memory"
+    "Move values to pinned memory if they are kept on the CPU and the parameters are on a GPU"
     if not isinstance(self.keep, Path): self.values = _pinned(self.values, self.params)
 
 @patch(as_prop=True)
 def weights(self:Anchor):
-    "The parameters' data, of parameters in parts what this process holds"
+    "The parameters' data; of sharded parameters, the part of this process"
     return [local(p.data) for p in self.params] if self.cut else [p.data for p in self.params]
 
 @patch
 def fingerprints(self:Anchor):
-    "Name → digest of the pretrained values, to tell anchors apart; of parameters in parts every process must ask"
+    "Return name → digest of the pretrained values; if parameters are sharded, every process must call this"
     return {n: blake2b(raw_bytes(put_together(v, p)), digest_size=8).hexdigest()
             for n,v,p in zip(self.names, self.values, self.params)}
 
 # %% ../../nbs/api/core/anchor.ipynb #da307138
 @patch
 def _rebind(self:Anchor):
-    "Some moves give a module other parameters: to another kind of device, or `load_state_dict(assign=True)`"
+    "Find parameters that were replaced, as by `load_state_dict(assign=True)` or some moves between devices"
     owner, name = self.owner
     if owner._parameters.get(name) is self.params[0]: return
     here = named_weights(self.model)
     other = [n for n,p in zip(self.names, self.params) if n not in here or here[n][0].shape != p.shape]
     if other:
-        raise ValueError(f"The model has no {shortened(other)} any more as when the anchor was taken: make a new one, "
+        raise ValueError(f"The model no longer has {shortened(other)} as when the anchor was taken: make a new anchor, "
                          "with `anchor=`.")
     self.params = [here[n][0] for n in self.names]
     self.owner = next((m, k) for m in self.model.modules() for k,p in m._parameters.items() if p is self.params[0])
 
 # %% ../../nbs/api/core/anchor.ipynb #22ee22ae
 @patch
-def follow_(self:Anchor)->bool: # Whether anything had moved
-    "Bring the pretrained values to where the parameters are now, in their precision and memory order"
+def follow_(self:Anchor)->bool: # Whether any value was moved
+    "Give the pretrained values the device, precision and memory order that the parameters have now"
     self._rebind()
     _check_cut(self.model, self.cut)
     if isinstance(self.keep, Path): return False # the file stays as it is

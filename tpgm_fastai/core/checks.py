@@ -1,4 +1,4 @@
-"""Small checks of arguments, and the near names of a mistake
+"""Check arguments, suggest near names, and compare class names
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/core/checks.html.md"""
 
@@ -12,38 +12,38 @@ from difflib import get_close_matches
 
 # %% ../../nbs/api/core/checks.ipynb #7bcbb494
 def positive(
-    name:str, # Of the argument, for the message
+    name:str, # The argument's name, for the message
     x, # Its value
     kind=(int, float), # `int` for whole numbers only
 ): # `x`
-    "A number that must be above 0 and finite (`ValueError` where it is not)"
+    "Check that a number is above 0 and finite (`ValueError` if it is not)"
     if isinstance(x, bool) or not isinstance(x, kind) or not 0 < x < float("inf"):
         raise ValueError(f"{name} must be {'a whole number' if kind is int else 'a number'} above 0, not {x!r}.")
     return x
 
 # %% ../../nbs/api/core/checks.ipynb #54f46f35
 def did_you_mean(
-    name:str, # That is not known
-    known, # Names that are
+    name:str, # The unknown name
+    known, # The known names
 )->str: # The end of a sentence
-    "The nearest known name, or some of them"
+    "Suggest the nearest known name, or list some"
     near = get_close_matches(name, known)
     return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known)[:12]) or 'none'}."
 
 def shortened(
-    names, # Of layers
-    most:int=5, # How many are named
+    names, # Names of layers
+    most:int=5, # Number of names to show
 )->str: # For the middle of a sentence
-    "The first of some names, and a sign that there are more"
+    "Return the first names, and an ellipsis if there are more"
     names = list(names)
     return ", ".join(names[:most]) + (" …" if len(names) > most else "")
 
 def check_same(
-    saved:dict, # Layer name → what is compared, as it was
-    here:dict, # The same, as it is
-    owner:str, # What the saved state belongs to where they differ: "another anchor"
+    saved:dict, # Layer name → saved value
+    here:dict, # Layer name → present value
+    owner:str, # Owner of a state that differs, for the message: "another anchor"
 ):
-    "A `ValueError` that names the layers in which a saved state differs from what it is loaded into"
+    "Raise a `ValueError` that names the layers whose saved and present values differ"
     names = [n for n in dict.fromkeys([*saved, *here]) if saved.get(n) != here.get(n)]
     if not names: return
     raise ValueError(f"This state belongs to {owner}: {shortened(names)} differ ({len(names)} of {len(here)} layers).")
@@ -51,8 +51,8 @@ def check_same(
 # %% ../../nbs/api/core/checks.ipynb #8333832c
 def class_names(
     data, # A loader, `DataLoaders`, or a collection of batches
-)->list: # In the order of their numbers; None where the data do not know them
-    "What data call their classes"
+)->list: # In the order of their numbers; None if the data have no names
+    "Return the class names of data"
     names = getattr(data, "vocab", None)
     while names is None and (data := getattr(data, "dataset", None)) is not None:
         names = getattr(data, "vocab", getattr(data, "classes", None))
@@ -62,11 +62,11 @@ def class_names(
 
 # %% ../../nbs/api/core/checks.ipynb #d15e3544
 def same_classes(
-    ours, # Class names in the order of the model's outputs; None where they are not known
-    theirs, # Those of other data
-    what="The loader", # What the message calls the other data
+    ours, # Class names in the order of the model's outputs; None if unknown
+    theirs, # Class names of other data; None if unknown
+    what="The loader", # Name of the other data in the message
 ):
-    "Check that two vocabularies are one, order included (`ValueError` that names the first difference)"
+    "Check that two vocabularies are equal, order included (`ValueError` that names the first difference)"
     if ours is None or theirs is None: return
     ours,theirs = [str(c) for c in ours],[str(c) for c in theirs]
     if ours == theirs: return
@@ -76,7 +76,7 @@ def same_classes(
     elif len(ours) != len(theirs): why = "has a class twice"
     else:
         i = next(i for i,(a,b) in enumerate(zip(ours, theirs)) if a != b)
-        why = f"numbers the classes otherwise: class {i} is {theirs[i]!r} there and {ours[i]!r} for the model"
+        why = f"has the classes in another order: class {i} is {theirs[i]!r} there and {ours[i]!r} in the model"
     raise ValueError(f"{what} {why}. Make loaders with the model's own `dls.test_dl(items, with_labels=True)`.")
 
 # %% ../../nbs/api/core/checks.ipynb #aad9c413

@@ -1,4 +1,4 @@
-"""What several processes tell each other so that they learn the same radii
+"""What processes exchange so that all of them learn the same radii
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/core/collective.html.md"""
 
@@ -19,36 +19,36 @@ from torch import Tensor
 from .checks import shortened
 
 # %% ../../nbs/api/core/collective.ipynb #a24e72ea
-def n_processes()->int: # 1 where `torch.distributed` is not in use
-    "How many processes train together"
+def n_processes()->int: # 1 without `torch.distributed`
+    "Return the number of processes that train together"
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
-def rank()->int: # 0 where `torch.distributed` is not in use
-    "The number of this process"
+def rank()->int: # 0 without `torch.distributed`
+    "Return the rank of this process"
     return dist.get_rank() if n_processes() > 1 else 0
 
 # %% ../../nbs/api/core/collective.ipynb #978ceebd
 class BatchGrads(NamedTuple):
-    "What one batch says about radii"
+    "Loss and radius gradients of one batch"
     loss:Tensor # Mean loss, 0-d
     grad:Tensor # `(layers,)`: its gradient with respect to the radii
-    has_grad:Tensor # `(layers,)` bool: which layers have one
-    n:int # Samples
+    has_grad:Tensor # `(layers,)` bool: which layers have a gradient
+    n:int # Number of samples
 
     @property
     def sound(self): return self.loss.isfinite() & self.grad.isfinite().all()
 
 class StepGrads(NamedTuple):
-    "What the batches of all processes say about radii"
+    "Loss and radius gradients of the batches of all processes"
     loss:Tensor # Mean over the samples of all sound batches, 0-d
-    grad:Tensor # `(layers,)`: the same of gradients
-    has_grad:Tensor # `(layers,)` bool: which layers have one; none where no batch was sound
-    unsound:Tensor # How many batches were left out, 0-d
-    asked:bool = False # Whether a process asked for a comparison
+    grad:Tensor # `(layers,)`: mean gradient, weighted the same way
+    has_grad:Tensor # `(layers,)` bool: which layers have a gradient; none if no batch was sound
+    unsound:Tensor # Number of unsound batches, 0-d
+    asked:bool = False # Whether a process requested a comparison
 
 # %% ../../nbs/api/core/collective.ipynb #8e98bb2e
 class _Sum(NamedTuple):
-    "What a process adds to the sum"
+    "The contribution of one process to the sum"
     grad:Tensor
     has_grad:Tensor
     loss:Tensor
@@ -58,7 +58,7 @@ class _Sum(NamedTuple):
     asked:Tensor
     @classmethod
     def of(cls, batch, asks):
-        "Gradients and loss times the number of samples; zeros where the batch is not sound"
+        "Return gradients and loss times the number of samples; zeros if the batch is not sound"
         grad, sound = batch.grad.where(batch.sound, 0), batch.sound
         loss, n, no = batch.loss.where(sound, 0).to(grad), torch.where(sound, batch.n, 0).to(grad), grad.new_zeros(())
         return cls(grad*n, (batch.has_grad & sound).to(grad), loss*n, n, (~sound).to(grad), no, no + asks)
@@ -75,14 +75,14 @@ class _Sum(NamedTuple):
 
 # %% ../../nbs/api/core/collective.ipynb #ea3b0d57
 def _raise_on_all(error):
-    "All processes raise: the one that failed its own error, the others a sentence about it"
+    "Raise on all processes: on the one that failed its own error, on the others a message about it"
     said = [None]*n_processes()
     dist.all_gather_object(said, error and f"{type(error).__name__}: {error}")
     if error: raise error
     raise RuntimeError("; ".join(f"process {i} could not use its radius batch: {s}" for i,s in enumerate(said) if s))
 
 def _mean(total, asked):
-    "What all sound batches say as one"
+    "Return the mean over all sound batches"
     return StepGrads(total.loss/total.n, total.grad/total.n, (total.has_grad > 0) & (total.n > 0), total.unsound, asked)
 
 def _summed(find, like, catch, asks):
@@ -100,12 +100,12 @@ def _summed(find, like, catch, asks):
 # %% ../../nbs/api/core/collective.ipynb #e907f420
 def over_processes(
     find, # Function without arguments that returns `BatchGrads` of this process's batch
-    like:Tensor, # `(layers,)`: as the gradients
+    like:Tensor, # `(layers,)`, of the gradients' dtype and device
     *,
-    catch:bool=True, # Whether the others wait here when `find` raises; not where they wait for its part of the weights
-    asks:bool=False, # Whether this process wants what the processes train to be compared
+    catch:bool=True, # Report an error of `find` in the sum; False if the others wait for this part of the weights
+    asks:bool=False, # Request a comparison of what the processes train
 )->StepGrads: # The same on all processes
-    "One radius step's numbers from all processes; every process must call it"
+    "Combine the gradients of one radius step over all processes; every process must call it"
     if n_processes() == 1:
         batch = find()
         sound = batch.sound
@@ -115,24 +115,24 @@ def over_processes(
 # %% ../../nbs/api/core/collective.ipynb #e6f427a1
 def raw_bytes(
     t:Tensor, # Any shape, on any device
-)->bytes: # What it holds, row after row
-    "The bytes of a tensor, without numpy"
+)->bytes: # Its values, row by row
+    "Return the bytes of a tensor, without numpy"
     t = t.detach().cpu().contiguous()
     return string_at(t.data_ptr(), t.numel()*t.element_size())
 
 def digest(
-    x, # What `repr` tells apart, or a tensor
+    x, # A tensor, or an object identified by its `repr`
 )->int: # 63 bits
-    "A number that stands for `x`"
+    "Return a hash of `x`"
     data = raw_bytes(x) if isinstance(x, Tensor) else repr(x).encode()
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "big") >> 1
 
 # %% ../../nbs/api/core/collective.ipynb #3617cf6e
 def agree(
-    device, # Where the processes exchange tensors
-    **parts # What must be the same → its `digest`
+    device, # Device on which the processes exchange tensors
+    **parts # Name of what must be equal → its `digest`
 ):
-    "Compare what the processes are about to do (`ValueError` on all of them where they differ)"
+    "Compare digests over all processes (`ValueError` on every process if they differ)"
     mine = torch.tensor(list(parts.values()), device=device)
     all_ = [torch.empty_like(mine) for _ in range(n_processes())]
     dist.all_gather(all_, mine)
@@ -148,9 +148,9 @@ def _differ(odd):
 # %% ../../nbs/api/core/collective.ipynb #ab98013d
 def agree_distances(
     distances:torch.Tensor, # `(layers,)`: largest row norm of every layer
-    names, # Of the layers
+    names, # Names of the layers
 ):
-    "A `ValueError` where the processes' weights are not the same"
+    "Check that the weights of all processes have the same distances (`ValueError` if not)"
     high, low = _extremes(distances)
     _far(high.tolist(), low.tolist(), names)
 

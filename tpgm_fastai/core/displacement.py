@@ -1,4 +1,4 @@
-"""How far has every layer moved from its pretrained weights, and what does the next gradient say about that?
+"""Measure how far every layer has moved from its pretrained weights, and move layers back
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/core/displacement.html.md"""
 
@@ -23,25 +23,25 @@ from .sharded import local, rows_of
 # %% ../../nbs/api/core/displacement.ipynb #85d1d283
 class Measured(NamedTuple):
     "Norms of a model's displacement"
-    rows:Tensor # `(rows,)`: of every row, layer after layer
-    layers:Tensor # `(layers,)`: the largest of every layer
+    rows:Tensor # `(rows,)`: norm of every row, layer after layer
+    layers:Tensor # `(layers,)`: largest row norm of every layer
 
 class Displacement:
-    "A model beside its pretrained weights: measures how far every layer has moved, and moves layers back"
+    "Measure how far every layer of a model has moved from its pretrained weights, and move layers back"
     def __init__(self,
-        model:nn.Module, # The model that is fine-tuned
+        model:nn.Module, # The model to fine-tune
         *,
         anchor=None, # Pretrained weights: a state dict, a module, or None for the model as it is now; copied
-        norm:str="mars", # How far a layer has moved: a key of `norms`
-        exclude=(), # What is left out: parameter or module names, glob patterns, modules
-        keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
+        norm:str="mars", # Norm of the displacement, a key of `norms`
+        exclude=(), # Layers to leave out: parameter or module names, glob patterns, modules
+        keep=None, # Precision, device or file of the pretrained weights, as in `Anchor`
     ):
-        get_norm(norm)                                                        # before the weights are copied
+        get_norm(norm)                                                        # raises before the weights are copied
         self.norm, self.anchor = norm, Anchor(model, anchor=anchor, exclude=exclude, keep=keep)
         self.rows = rows_of(self.anchor.params, norm)
 
     def follow_(self):
-        "Go where the model is now"
+        "Follow the model to its present device and precision"
         followed = self.anchor.follow_()
         moved = self.rows.device != self.anchor.params[0].device
         if followed or moved: self.rows = rows_of(self.anchor.params, self.norm)
@@ -51,9 +51,9 @@ class Displacement:
 @patch
 @torch.no_grad()
 def measure(self:Displacement,
-    out:list=None, # Where the displacements are written, one tensor a layer; None keeps none
+    out:list=None, # Tensors to write the displacements to, one for each layer; None keeps none
 )->Measured:
-    "How far every row and every layer has moved"
+    "Measure how far every row and every layer has moved"
     rows = self.rows.norms(self.anchor.weights, self.anchor.values, out)
     return Measured(rows, self.rows.reduce(rows, "max"))
 
@@ -61,9 +61,9 @@ def measure(self:Displacement,
 @torch.no_grad()
 def confine_(self:Displacement,
     radius:Tensor, # `(layers,)`: radii of balls around the pretrained weights
-    out:list=None, # Where the displacements before that are written, one tensor a layer; None keeps none
-)->Measured: # Before that
-    "Move every layer into its ball"
+    out:list=None, # Tensors to write the displacements before the move to, one for each layer; None keeps none
+)->Measured: # Before the move
+    "Project every layer into its ball"
     rows = self.rows.confine_(self.anchor.weights, self.anchor.values, radius, out)
     return Measured(rows, self.rows.reduce(rows, "max"))
 
@@ -71,12 +71,12 @@ def confine_(self:Displacement,
 @patch
 @torch.no_grad()
 def blend(self:Displacement,
-    ratios:Tensor, # `(rows,)`: how far from anchor to weight, 0 to 1
-    out:list=None, # Where to write, one tensor a layer; None for the weights themselves
+    ratios:Tensor, # `(rows,)`: position between anchor (0) and weight (1)
+    out:list=None, # Tensors to write to, one for each layer; None for the weights themselves
     *,
-    inside:bool=False, # Whether half precision is rounded towards the pretrained weights, and not to the nearest
+    inside:bool=False, # Round half precision towards the pretrained weights instead of to the nearest
 )->list: # `out`, or the weights
-    "Move from the weights towards the pretrained ones"
+    "Move from the weights towards the pretrained weights"
     weights = self.anchor.weights
     return self.rows.lerp_(out or weights, weights, self.anchor.values, ratios, inside=inside)
 
@@ -84,62 +84,62 @@ def blend(self:Displacement,
 @patch
 def ratios(self:Displacement,
     radius:Tensor, # `(layers,)`: radii of balls around the pretrained weights
-    measured:Measured, # Of the model
-)->Tensor: # `(rows,)`: share of every row's displacement that lies in its layer's ball
-    "How far from anchor to weight the balls end"
+    measured:Measured, # Measurement of the model
+)->Tensor: # `(rows,)`: share of every row's displacement that is inside its layer's ball
+    "Return where the balls end between anchor (0) and weight (1)"
     return ratio(self.rows.spread(radius), measured.rows)
 
 @patch
 def named(self:Displacement,
     values:Tensor, # `(layers,)`
 )->dict: # Layer name → number
-    "One number a layer under the layer's name; waits for the device"
+    "Return layer names with their values; waits for the device"
     return dict(zip(self.anchor.names, values.tolist()))
 
 # %% ../../nbs/api/core/displacement.ipynb #43be5bd9
 @lru_cache(16)
 def flags(
-    values:tuple, # One bool a layer
-    device:torch.device, # Where they are needed
-)->Tensor: # `(layers,)` bool; the same tensor for the same arguments, not to be changed
-    "Flags of layers on a device, sent there once and not at every step"
+    values:tuple, # One bool for each layer
+    device:torch.device, # Device of the result
+)->Tensor: # `(layers,)` bool; cached, so do not change it
+    "Return flags of layers on a device, sent there once and not at every step"
     return torch.tensor(values, device=device)
 
 # %% ../../nbs/api/core/displacement.ipynb #1807f2d8
 class Compared(NamedTuple):
-    "The gradient that training has just used, against the last displacement"
-    dots:Tensor # `(rows,)`: ⟨g, Δ⟩ of every row; zeros where there is no gradient
+    "Comparison of the latest training gradient with the last displacement"
+    dots:Tensor # `(rows,)`: ⟨g, Δ⟩ of every row; zeros without a gradient
     has_grad:Tensor # `(layers,)` bool: which layers have a gradient
 
 class GradientMemory:
-    "The last displacement, held against the next gradient"
+    "Keep the last displacement and compare it with the next gradient"
     def __init__(self,
-        displacement:Displacement, # Of the model; `displacement.measure(out=memory.last)` is what remembers
+        displacement:Displacement, # Of the model; store with `displacement.measure(out=memory.last)`
     ):
         self.displacement, anchor = displacement, displacement.anchor
         with room_for(anchor.params, "the last displacement, a copy of the constrained weights"):
             self.last = [torch.zeros_like(w) for w in anchor.weights]
-        self.writes, self.usual = self._count(), [0]*len(anchor.params)       # into weights: so far, in a step
+        self.writes, self.usual = self._count(), [0]*len(anchor.params)       # of weights: so far, and in one step
 
     def _count(self): return [p._version for p in self.displacement.anchor.params]
 
 # %% ../../nbs/api/core/displacement.ipynb #4958ab72
 @patch
 def follow_(self:GradientMemory):
-    "Go where the model is now"
+    "Follow the model to its present device and precision"
     params = self.displacement.anchor.params
-    self.last = [l.to(p.device, p.dtype) for l,p in zip(self.last, params)] # the same tensors where nothing moved
+    self.last = [l.to(p.device, p.dtype) for l,p in zip(self.last, params)] # no copy if nothing moved
 
 @patch
 def tensors(self:GradientMemory)->dict: # Name → tensor, not a copy
-    "What a resumed run needs"
+    "Return the tensors that a resumed run needs"
     return {f"last.{n}": l for n,l in zip(self.displacement.anchor.names, self.last)}
 
 # %% ../../nbs/api/core/displacement.ipynb #d0d17516
 @patch
 @torch.no_grad()
 def compare(self:GradientMemory)->Compared:
-    "The gradient that training has just used, against `last` (`ValueError` where no layer that is trained has one)"
+    "Compare the latest training gradient with `last` (`ValueError` if no trained layer has a gradient)"
     params, rows = self.displacement.anchor.params, self.displacement.rows
     grads = [local(p.grad) if p.requires_grad and p.grad is not None else None for p in params]
     has_grad = tuple(g is not None for g in grads)
@@ -150,8 +150,8 @@ def compare(self:GradientMemory)->Compared:
 
 # %% ../../nbs/api/core/displacement.ipynb #658b8ecd
 @patch
-def stale(self:GradientMemory)->list: # One bool a layer, or an empty list where there is none
-    "Which layers' weights somebody other than the optimizer has written to since the last step"
+def stale(self:GradientMemory)->list: # One bool for each layer; an empty list if none is stale
+    "Return which layers were written to by something other than the optimizer since the last step"
     if torch.compiler.is_compiling(): return []
     now = self._count()
     made = [n - w for n,w in zip(now, self.writes or now)]

@@ -1,4 +1,4 @@
-"""Atomic, pickle-free files
+"""Write files atomically, with a checksum, and read them without running code
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/core/io.html.md"""
 
@@ -29,31 +29,31 @@ def _sync(path, flags=os.O_RDONLY):
 
 # %% ../../nbs/api/core/io.ipynb #4b8e07d3
 def write_whole(
-    path, # Where the file belongs
-    write, # Called with a path elsewhere; makes the file there
+    path, # Destination of the file
+    write, # Function that writes a file to the temporary path it is called with
 ):
-    "Write a file atomically: whole or not at all. Raises an `OSError` that says why not."
+    "Write a file atomically: completely or not at all (`OSError` with the reason if it fails)"
     path = Path(path)
-    # a folder: what `write` leaves goes with it
+    # a folder, so that everything `write` leaves is removed with it
     beside = path.with_name(f"{path.name}.{time.monotonic_ns()}.part")
     try:
         beside.mkdir()
         file = beside/path.name
         file.touch()
-        mode = file.stat().st_mode # a new file's; safetensors is stricter
+        mode = file.stat().st_mode # mode of a new file; safetensors sets a stricter one
         write(file)
         file.chmod(mode)
         _sync(file, os.O_RDWR)
         file.replace(path)
     except (OSError, SafetensorError) as e:
         kind, why = type(e) if isinstance(e, OSError) else OSError, getattr(e, "strerror", None) or e
-        raise kind(f"{path} could not be written ({why}). What was there before is whole.") from e
+        raise kind(f"{path} could not be written ({why}). Any earlier file is intact.") from e
     finally: shutil.rmtree(beside, ignore_errors=True)
-    with suppress(OSError): _sync(path.parent) # not every system can
+    with suppress(OSError): _sync(path.parent) # not every system supports this
 
 # %% ../../nbs/api/core/io.ipynb #1cce5959
 def _storable(x, at):
-    "A tree as `torch.load` will build it: tensors detached, views without the memory around them"
+    "Return a tree as `torch.load` will build it: tensors detached, views copied out of larger memory"
     if x is None or type(x) in (str, int, float, bool): return x
     if isinstance(x, torch.Tensor):
         x = x.detach().as_subclass(torch.Tensor)
@@ -61,15 +61,15 @@ def _storable(x, at):
     if isinstance(x, dict): return {_storable(k, f"{at}/{k}"): _storable(v, f"{at}/{k}") for k,v in x.items()}
     if isinstance(x, (list, tuple)):
         return (tuple if isinstance(x, tuple) else list)(_storable(v, f"{at}/{i}") for i,v in enumerate(x))
-    raise TypeError(f"{at[1:]}: a {type(x).__name__} cannot be kept in a file. Numbers, strings, tensors, and dicts, "
-                    "lists and tuples of them can.")
+    raise TypeError(f"{at[1:]}: a {type(x).__name__} cannot be saved in a file. Save numbers, strings, tensors, and "
+                    "dicts, lists and tuples of them.")
 
 def save_tree(
     tree:dict, # Numbers, strings, tensors, and dicts, lists and tuples of them
-    file, # Where to, `.pt`
-    kind:str, # What it is, in a word: `load_tree` asks for the same
+    file, # Path, `.pt`
+    kind:str, # Kind of content, such as "radii"; `load_tree` requires the same
 ):
-    "Write a tree to one file, atomically. Raises an `OSError`, or a `TypeError` that names what cannot be kept."
+    "Write a tree to one file, atomically (`OSError`, or a `TypeError` that names what cannot be saved)"
     content = dict(format=_format, kind=kind, version=__version__, tree=_storable(tree, ""))
     write_whole(file, lambda f: _write(content, f))
 
@@ -77,7 +77,7 @@ _format = "tpgm_fastai 2"
 
 # %% ../../nbs/api/core/io.ipynb #9d188ebb
 def _checksum(f, size):
-    "CRC-32 of the next `size` bytes of a file"
+    "Return the CRC-32 of the next `size` bytes of a file"
     crc = 0
     for at in range(0, size, 2**20): crc = zlib.crc32(f.read(min(2**20, size - at)), crc)
     return f"{crc:08x}".encode()
@@ -87,20 +87,20 @@ def _write(content, file):
         try: torch.save(content, f)
         except RuntimeError as e: raise e.__context__ if isinstance(e.__context__, OSError) else e
         size = f.seek(-2, os.SEEK_END) + 2
-        f.write((8).to_bytes(2, "little"))                                    # the length of the comment
+        f.write((8).to_bytes(2, "little"))                                    # length of the comment
         f.seek(0)
         crc = _checksum(f, size)
         f.write(crc)
 
 def _intact(file):
-    "Refuse a file that is not what was written"
+    "Raise a `ValueError` if a file differs from what was written"
     size = os.path.getsize(file) - 8
     with open(file, "rb") as f: intact = _checksum(f, size) == f.read()
-    if not intact: raise ValueError(f"{file} is no file of tpgm_fastai, or it is damaged: checksum mismatch.")
+    if not intact: raise ValueError(f"{file} is not a file of tpgm_fastai, or is damaged: checksum mismatch.")
 
 # %% ../../nbs/api/core/io.ipynb #5950d459
 def _home(storage, location):
-    "Memory on the kind of device that it came from, or on the CPU where there is none"
+    "Put memory on the kind of device it came from, or leave it on the CPU if there is none"
     try: return default_restore_location(storage, location.partition(":")[0])
     except RuntimeError: return storage
 
@@ -114,15 +114,15 @@ def _check_head(head, file, kind):
 
 # %% ../../nbs/api/core/io.ipynb #d69b40ee
 def load_tree(
-    file, # A file that `save_tree` wrote
-    kind:str, # What it should be
-)->dict: # What was saved; tensors on the kind of device they came from, or on the CPU
-    "Read a tree. Raises an `OSError` or a `ValueError` that says what is wrong with the file."
+    file, # A file written by `save_tree`
+    kind:str, # Kind of content that is expected
+)->dict: # The saved tree; tensors on the kind of device they came from, or on the CPU
+    "Read a tree (`OSError` or `ValueError` if the file cannot be read, is damaged or is of another kind)"
     try: _intact(file)
     except OSError as e: raise type(e)(f"{file} could not be read ({e.strerror}).") from e
     try: content = torch.load(file, _home, weights_only=True)
     except Exception as e:                                                    # a hostile pickle raises anything
-        raise ValueError(f"{file} is not read ({type(e).__name__}): it holds more than numbers, strings and "
+        raise ValueError(f"{file} was not loaded ({type(e).__name__}): it contains more than numbers, strings and "
                          "tensors.") from e
     _check_head(content, file, kind)
     return content["tree"]

@@ -1,4 +1,4 @@
-"""A pass through a model that leaves no trace
+"""Evaluate a model in the middle of training and restore everything afterwards
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/core/isolate.html.md"""
 
@@ -33,15 +33,15 @@ def _replace(there, was):
         there.update(was)
 
 def _collections(m):
-    "What a module may fill, but for its parameters: `fully_shard` puts parts and whole ones there by turns"
+    "Return collections that a module may fill, except its parameters, which `fully_shard` replaces by turns"
     return [v for k,v in vars(m).items() if type(v) in _containers and k != "_parameters"]
 
 @contextmanager
 def _eval_mode(model):
-    "Evaluation mode; attributes and buffers that are bound or added within are put back"
+    "Switch to evaluation mode; restore attributes and buffers that are set or added within"
     held = [d for m in model.modules() for d in (vars(m), *_collections(m))]
     kept = [(d, copy(d)) for d in held]
-    model.train()                                                             # forgets what it has cached
+    model.train()                                                             # drops caches
     model.eval()
     for m in model.modules():
         if isinstance(m, nn.RNNBase): m.training, m.dropout = True, 0.
@@ -60,7 +60,7 @@ def _kept_buffers(model):
             if buffers: torch._foreach_copy_(buffers, kept)
 
 def _memory(t):
-    "A view of a tensor that has each number once, where it is expanded"
+    "Return a view of an expanded tensor that contains each number once"
     for d,s in enumerate(t.stride() if t.layout == torch.strided else ()):
         if s == 0 and t.shape[d] > 1: t = t.narrow(d, 0, 1)
     return t
@@ -68,9 +68,9 @@ def _memory(t):
 # %% ../../nbs/api/core/isolate.ipynb #71628804
 @contextmanager
 def kept_rng(
-    devices=(), # CUDA devices whose generators are kept too
+    devices=(), # CUDA devices whose generators are restored, too
 ):
-    "Put the random state of torch, Python and numpy back at the end"
+    "Restore the random state of torch, Python and numpy at the end of a `with` block"
     np = sys.modules.get("numpy")
     py, npy = random.getstate(), np.random.get_state() if np else None
     try:
@@ -83,14 +83,14 @@ def kept_rng(
 _kinds = "forward_pre_hooks", "forward_hooks", "backward_pre_hooks", "backward_hooks"
 
 def _hook_tables(model):
-    "Name of a layer → its hooks, as the dicts that torch reads"
+    "Yield names of layers with their hooks, as the dicts that torch reads"
     for name,m in model.named_modules():
         for k in _kinds: yield f"{name or 'the model'} ({type(m).__name__})", vars(m).get(f"_{k}")
     for k in _kinds: yield "every module", getattr(torch_module, f"_global_{k}")
     for name,p in model.named_parameters(): yield name, p._backward_hooks
 
 def _held(model):
-    "Numbers of a model's modules, of what they hold, and of what is in its collections"
+    "Yield ids of a model's modules, of their attributes, and of the contents of their collections"
     for m in model.modules():
         yield id(m)
         for v in (v for k,v in vars(m).items() if k[1:] not in _kinds):
@@ -100,7 +100,7 @@ def _held(model):
 
 # %% ../../nbs/api/core/isolate.ipynb #1b23a362
 def _awake(hook, held):
-    "Whether a hook runs in a pass: True or False, None where it does not say"
+    "Return whether a hook runs in a pass: True or False, None if undeclared"
     while isinstance(hook, partial): hook = hook.func
     owner = getattr(hook, "__self__", hook)
     for o in (hook, owner):
@@ -108,10 +108,10 @@ def _awake(hook, held):
     if id(owner) in held or (hook.__module__ or "").split(".")[0] == "torch": return True
     return False if type(owner).__module__ == "fastai.callback.hook" and owner.detach else None
 
-_told = WeakKeyDictionary()                                                   # model → hooks that were warned of
+_told = WeakKeyDictionary()                                                   # model → hooks already warned of
 
 def _silent(model, tables):
-    "Names of hooks, new ones, that do not say what they are"
+    "Yield names of undeclared hooks that were not warned of before"
     held, told = {*_held(model)}, _told.setdefault(model, set())
     for name,h in ((name, h) for name,t in tables for h in t.values()):
         if id(h) in told or _awake(h, held) is not None: continue
@@ -120,20 +120,20 @@ def _silent(model, tables):
 
 # %% ../../nbs/api/core/isolate.ipynb #8845d9b3
 def warn_of_hooks(
-    model:nn.Module, # Of which passes will be made
+    model:nn.Module, # Model that passes will run through
 ):
-    "Warn, once, of hooks that will sleep and do not say whether they should"
+    "Warn, once, of hooks that will not run in a pass and do not declare `run_radius`"
     new = [*_silent(model, [(name, t) for name,t in _hook_tables(model) if t])]
     if new:
         some = ", ".join(new[:5]) + " …"*(len(new) > 5)
-        warnings.warn(f"Hooks that sleep in a radius pass: {some}. Where the model or the loss needs what a hook does, "
-                      "say `hook.run_radius = True`; where it only watches, False ends this warning.")
+        warnings.warn(f"These hooks do not run in a radius pass: {some}. If the model or the loss needs a hook, set "
+                      "`hook.run_radius = True`; if it only observes, set it to False to end this warning.")
 
 @contextmanager
 def asleep(
-    model:nn.Module, # Whose hooks sleep, but for the model's own
+    model:nn.Module, # Model whose hooks are disabled, except its own
 ):
-    "For the time being, nobody watches"
+    "Disable hooks that only observe, within a `with` block"
     warn_of_hooks(model)
     kept = [(t, dict(t)) for _,t in _hook_tables(model) if t]
     held = {*_held(model)} if kept else ()
@@ -146,17 +146,17 @@ def asleep(
 # %% ../../nbs/api/core/isolate.ipynb #158d78c9
 @contextmanager
 def no_trace(
-    model:nn.Module, # Put back afterwards: modes, buffers, random numbers
+    model:nn.Module, # Model to restore: modes, attributes, buffers, hooks, random numbers
 ):
-    "Evaluate a model in passing: evaluation mode, and everything as found at the end"
+    "Evaluate a model within a `with` block, in evaluation mode, and restore everything at the end"
     devices = {p.device for p in model.parameters() if p.is_cuda}
     with asleep(model), _eval_mode(model), _kept_buffers(model), kept_rng(devices): yield
 
 # %% ../../nbs/api/core/isolate.ipynb #173f52e9
 def forget_caches(
-    model:nn.Module, # Its weights have been changed by hand
+    model:nn.Module, # Model whose weights were changed by hand
 ):
-    "Let a model forget what it computed from other weights in evaluation mode; modes stay as they are"
+    "Drop what a model cached from other weights in evaluation mode; modes stay as they are"
     modes = [(m, m.training) for m in model.modules()]
     model.train()
     for m,was in modes: m.training = was
@@ -165,7 +165,7 @@ def load_state(
     model:nn.Module, # Wrapped or not
     state:dict, # Its new state dict
 ):
-    "Load weights, and forget what was computed from others (`ValueError` where they do not fit)"
+    "Load weights, and drop caches of the previous ones (`ValueError` if they do not fit)"
     try: unwrap(model).load_state_dict(state)
     except RuntimeError as e:
         raise ValueError(f"The weights do not fit the learner's model: {' '.join(str(e).split())[:200]}") from e
@@ -175,9 +175,9 @@ def load_state(
 @contextmanager
 def pointing_at(
     params, # Parameters
-    values, # One tensor for each, of its shape
+    values, # A tensor for each parameter, of the same shape
 ):
-    "For the time of a `with` block, parameters point at other values"
+    "Let parameters point at other values within a `with` block"
     was = [p.data for p in params]
     try:
         torch.clear_autocast_cache()

@@ -1,4 +1,4 @@
-"""How far a tensor has moved: norms by rows, and how they are joined
+"""Measure how far a tensor has moved: norms of rows, and how they are combined
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/core/norms.html.md"""
 
@@ -16,13 +16,13 @@ from torch import Tensor
 from .checks import did_you_mean
 
 # %% ../../nbs/api/core/norms.ipynb #e1d065f0
-eps = 1e-8   # keeps a ratio finite where a row did not move; the value of the TPGM and FTP papers' code
+eps = 1e-8   # keeps a ratio finite if a row did not move; the value in the code of the TPGM and FTP papers
 
 # %% ../../nbs/api/core/norms.ipynb #e54b6514
 def as_rows(
     tensor:Tensor, # Any shape
-)->Tensor: # `(rows, n)`; a view where the tensor's layout allows
-    "A tensor as a matrix with one row for each output channel"
+)->Tensor: # `(rows, n)`; a view if the tensor's layout allows
+    "Reshape a tensor to a matrix with one row for each output channel"
     return tensor.reshape(1 if tensor.ndim < 2 else len(tensor), -1)
 
 # %% ../../nbs/api/core/norms.ipynb #6ac99787
@@ -30,21 +30,21 @@ _row_sums = dict(sum=torch.sum, max=torch.amax)
 
 # %% ../../nbs/api/core/norms.ipynb #2005c8d6
 class Norm(NamedTuple):
-    "How far a tensor has moved: from its entries to its rows, and from its rows to its groups"
-    entry:object # Function of every entry: `torch.abs`
-    row:str = "sum" # How the entries of a row are joined, and its parts on several processes: "sum" or "max"
-    join:str = None # How the rows of a tensor are joined: "sum" or "max"; None: every row is a group
-    end:object = None # Function of what was joined: `torch.sqrt`; None for what was joined itself
-    pull:object = None # Gradient of half the squared norm of a whole tensor, for `Penalty`; None where it has none
+    "Norm of a displacement: from its entries to its rows, and from its rows to its groups"
+    entry:object # Function of every entry, such as `torch.abs`
+    row:str = "sum" # How to combine the entries of a row, also over processes: "sum" or "max"
+    join:str = None # How to combine the rows of a tensor: "sum" or "max"; None: every row is a group
+    end:object = None # Function of the combined value, such as `torch.sqrt`; None for the value itself
+    pull:object = None # Gradient of half the squared norm of a whole tensor, for `Penalty`; None if not available
 
     def rows(self, matrix):
-        "What the entries of every row of a matrix are joined to"
+        "Combine the entries of every row of a matrix"
         return _row_sums[self.row](self.entry(matrix), 1)
 
     def ended(self, joined): return self.end(joined) if self.end else joined
 
     def __call__(self, delta):
-        "Norms of a displacement of any shape, with the reduced dimensions kept"
+        "Return the norms of a displacement of any shape, with the reduced dimensions kept"
         n = self.rows(as_rows(delta))
         if self.join:
             n = torch.segment_reduce(n, self.join, lengths=torch.tensor([len(n)], device=n.device), unsafe=True)
@@ -59,13 +59,13 @@ def _mars_pull(delta):
     return torch.zeros_like(delta).index_copy_(0, i[None], n*delta.index_select(0, i[None]).sign())
 
 # %% ../../nbs/api/core/norms.ipynb #a1140a25
-norms = {} # Name → `Norm`: what `register_norm` has been given
+norms = {} # Name → `Norm`, from `register_norm`
 
 def register_norm(
-    name:str, # What `norm=` will be called with
-    norm:Norm, # How far a tensor has moved
+    name:str, # Name to pass as `norm=`
+    norm:Norm, # The norm
 )->Norm: # `norm`
-    "Make a norm known to all methods by its name (`ValueError` where it joins by anything but \"sum\" or \"max\")"
+    "Make a norm available to all methods (`ValueError` if it combines by anything but \"sum\" or \"max\")"
     if norm.row not in _row_sums or norm.join not in (*_row_sums, None):
         raise ValueError(f"The norm {name!r} joins entries by {norm.row!r} and rows by {norm.join!r}: "
                          "pass row='sum' or 'max', and join='sum', 'max' or None.")
@@ -79,20 +79,20 @@ register_norm("l2", Norm(torch.square, join="sum", end=torch.sqrt, pull=_l2_pull
 def get_norm(
     name:str, # A key of `norms`
 )->Norm: # A function from a displacement to its norms
-    "The norm called `name` (`ValueError` that names the nearest there is)"
+    "Return the norm of this name (`ValueError` that suggests the nearest name)"
     if name not in norms: raise ValueError(f"Unknown norm {name!r}: {did_you_mean(str(name), norms)}")
     return norms[name]
 
 # %% ../../nbs/api/core/norms.ipynb #2cdecb23
 def wide_dtype(
     t, # A floating-point tensor, or its precision
-)->torch.dtype: # Single precision for half precision, and the tensor's own for others
-    "The precision in which a tensor is computed with"
+)->torch.dtype: # Single precision for half precision, otherwise the tensor's own
+    "Return the precision to compute in"
     dtype = getattr(t, "dtype", t)
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 def wide(
     t:Tensor, # A floating-point tensor
 )->Tensor: # The same values
-    "A tensor in the precision of `wide_dtype`"
+    "Convert a tensor to the precision of `wide_dtype`"
     return t.to(wide_dtype(t))

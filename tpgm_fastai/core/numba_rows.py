@@ -1,4 +1,4 @@
-"""The pass over the weights on the processor, compiled by Numba
+"""Compiled kernels on the CPU for norms and projections of all rows
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/core/numba_rows.html.md"""
 
@@ -29,7 +29,7 @@ from .rows import of_layers
 def _compiled(f, **options):
     options |= dict(nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
     try: return njit(cache=True, **options)(f)
-    except RuntimeError: return njit(**options)(f)                            # there is no place for a cache
+    except RuntimeError: return njit(**options)(f)                            # no folder for a cache
 
 @intrinsic
 def _at(typing, address):
@@ -38,19 +38,19 @@ def _at(typing, address):
 
 @_compiled
 def _row(address, n, row, like):
-    "A row of a layer; nothing where there is no such tensor"
+    "Return a row of a layer, or an empty array if there is no such tensor"
     return carray(_at(address + row*n*like.itemsize), (n if address else 0,), like.dtype)
 
 @_compiled
 def _three(table, layer, n, row, like):
-    "The rows of three lists"
+    "Return the rows of three lists"
     t, l = table, layer
     return _row(t[0, l], n, row, like), _row(t[1, l], n, row, like), _row(t[2, l], n, row, like)
 
 # %% ../../nbs/api/core/numba_rows.ipynb #c1000008
 @_compiled
 def _measure(w, a, moved, square):
-    "Sum over a row of the displacement's absolute values, or of their squares"
+    "Sum the absolute values, or the squares, of a row's displacement"
     total = 0.
     for s in range(0, len(w), 1024):
         ws, as_, ds, part = w[s:s+1024], a[s:s+1024], moved[s:s+1024], w.dtype.type(0)
@@ -63,7 +63,7 @@ def _measure(w, a, moved, square):
 
 @_compiled
 def _dot(g, w, a):
-    "Inner product of a gradient and a displacement"
+    "Return the inner product of a gradient and a displacement"
     total = 0.
     for s in range(0, len(w), 1024):
         gs, ws, as_, part = g[s:s+1024], w[s:s+1024], a[s:s+1024], w.dtype.type(0)
@@ -74,7 +74,7 @@ def _dot(g, w, a):
 # %% ../../nbs/api/core/numba_rows.ipynb #c1000027
 @_compiled
 def _lerp(w, a, share, out):
-    "From the anchor towards the weight, in place unless there is an `out`; as torch.lerp does it"
+    "Interpolate from the anchor to the weight as torch.lerp does, in place unless there is an `out`"
     far = w.dtype.type(share - 1)
     if len(out):
         for i in range(len(w)): out[i] = a[i] + share*(w[i] - a[i]) if share < .5 else w[i] + far*(w[i] - a[i])
@@ -136,31 +136,31 @@ _parallel = {_norms: _all_norms, _dots: _all_dots, _lerps: _all_lerps, _confine:
 
 # %% ../../nbs/api/core/numba_rows.ipynb #c1000012
 _dtypes = {torch.float32: np.float32, torch.float64: np.float64}
-few = 2**15 # Numbers that are not worth another thread
+few = 2**15 # Fewest weights for each thread
 
 @lru_cache(None)
 def _ready(dtype, parallel):
-    "Compile everything for a precision now, and not within a step"
+    "Compile all kernels for a precision now, and not within a step"
     like, no, rows = np.empty(0, dtype), np.empty(0, np.int64), np.empty((3, 0), np.int64)
     kernels = {_norms: (False, like), _dots: (like,), _lerps: (like,), _confine: (False, like, like)}
     stats, threads = _parallel[_norms].stats if parallel else _norms.stats, torch.get_num_threads()
     cached = stats.cache_path and any(Path(stats.cache_path).glob(f"*{'_all' if parallel else ''}_norms-*.nbi"))
-    if not cached: print("Compiling the pass over the weights for this processor, once.", file=sys.stderr)
+    if not cached: print("Compiling tpgm_fastai's kernels for this CPU, once.", file=sys.stderr)
     if parallel: _threads.process = os.getpid()
     for kernel, args in kernels.items():
         args = no, no, no, like, rows, *args
         if parallel: _parallel[kernel](np.zeros(1, np.int64), *args)
         else: kernel(0, 0, *args)
-    if parallel: torch.set_num_threads(threads)                               # Numba's start has set OpenMP's to all
+    if parallel: torch.set_num_threads(threads)                               # Numba's start sets OpenMP to all cores
 
 def compile_all():
-    "Compile everything that there is, for whoever wants no wait later"
+    "Compile all kernels, to avoid a wait later"
     for dtype in _dtypes.values():
         for parallel in (False, True): _ready(dtype, parallel)
 
 # %% ../../nbs/api/core/numba_rows.ipynb #c1000029
 class _Threads:
-    "Runs kernels in parallel, one at a time, and where there has been no fork"
+    "Run parallel kernels, one at a time, unless the process was forked"
     lock, process = Lock(), None
     def usable(self): return self.process in (None, os.getpid())
     def run(self, kernel, threads, *args):
@@ -175,7 +175,7 @@ _threads = _Threads()
 
 # %% ../../nbs/api/core/numba_rows.ipynb #c1000013
 class Kernels:
-    "Kernels for some layers of one precision, whose rows are runs of numbers"
+    "Kernels for layers of one precision with contiguous rows"
     def __init__(self, dtype, counts, numels, ids):
         _ready(dtype, torch.get_num_threads() > 1 and _threads.usable())
         self.like, self.ids = np.empty(0, dtype), ids
@@ -185,17 +185,17 @@ class Kernels:
         firsts = counts.cumsum() - counts
         at = np.arange(some.sum()) + np.repeat(firsts[ids] - self.start, some)
         self.at = slice(None) if len(at) == counts.sum() else torch.from_numpy(at)
-        self.until = np.repeat(self.n, some).cumsum()                         # numbers up to the end of a row
+        self.until = np.repeat(self.n, some).cumsum()                         # weights up to the end of a row
 
     @classmethod
     def made_for(cls, device, dtypes, counts, numels, ids):
-        "Kernels for these layers, or None"
+        "Return kernels for these layers, or None"
         if len(set(dtypes)) == 1 and dtypes[0] in _dtypes: return cls(_dtypes[dtypes[0]], counts, numels, ids)
 
 # %% ../../nbs/api/core/numba_rows.ipynb #c1000014
 @patch
 def _run(self:Kernels, kernel, lists, *args):
-    "Run a kernel over the rows, in several threads"
+    "Run a kernel over the rows, in several threads if it pays"
     none = [0]*len(self.ids)
     table = np.array([none if l is None else [*map(torch.Tensor.data_ptr, of_layers(l, self.ids))] for l in lists])
     common, numbers = (self.layer, self.start, self.n, self.like, table, *args), self.until[-1]
@@ -213,26 +213,26 @@ def _array(self:Kernels, numbers): return numbers.to(torch.from_numpy(self.like)
 # %% ../../nbs/api/core/numba_rows.ipynb #c1000015
 @patch
 def norms(self:Kernels, flat, weights, anchors, moved, square):
-    "As `Rows.norms`: what the entries of rows are joined to, into a flat vector"
+    "Write the combined entries of every row into a flat vector, as `Rows.norms`"
     found = self._found()
     self._run(_norms, (weights, anchors, moved), square, found)
     flat[self.at] = torch.from_numpy(found).to(flat)
 
 @patch
 def add_dots_(self:Kernels, flat, grads, weights, anchors, square):
-    "As `Rows.add_dots_`"
+    "Add inner products to a flat vector, as `Rows.add_dots_`"
     found = self._found()
     self._run(_dots, (grads, weights, anchors), found)
     flat[self.at] += torch.from_numpy(found).to(flat)
 
 @patch
 def lerp_(self:Kernels, ratios, weights, anchors, out, square, inside):
-    "As `Rows.lerp_`; nothing is rounded here, so that all is inside"
+    "Interpolate as `Rows.lerp_`; nothing is rounded here, so `inside` has no effect"
     self._run(_lerps, (weights, anchors, out), self._array(ratios[self.at]))
 
 @patch
 def confine_(self:Kernels, flat, weights, anchors, moved, square, radius):
-    "As `Rows.confine_`"
+    "Project every layer into its ball, as `Rows.confine_`"
     found = self._found()
     self._run(_confine, (weights, anchors, moved), square, found, self._array(radius[self.ids]))
     flat[self.at] = torch.from_numpy(found).to(flat)

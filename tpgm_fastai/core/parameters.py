@@ -1,4 +1,4 @@
-"""Which parameters a model has, under which names, and how some of them are chosen
+"""Name the parameters of a model, and choose which of them a method constrains
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/core/parameters.html.md"""
 
@@ -20,9 +20,9 @@ from .checks import shortened
 
 # %% ../../nbs/api/core/parameters.ipynb #4e8596d7
 def unwrap(
-    model:nn.Module, # A model, perhaps compiled or wrapped for several devices
+    model:nn.Module, # A model, possibly compiled or wrapped for several devices
 )->nn.Module: # The model inside
-    "Take off `torch.compile`, `DataParallel` and `DistributedDataParallel`"
+    "Remove `torch.compile`, `DataParallel` and `DistributedDataParallel`"
     while True:
         if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)): model = model.module
         elif hasattr(model, "_orig_mod"): model = model._orig_mod
@@ -32,10 +32,10 @@ def unwrap(
 def named_weights(
     model:nn.Module, # A model, wrapped or not
 )->dict: # First name → (parameter, all its names)
-    "The parameters of a model that can be trained, under clean names, tied ones once (`ValueError` for a lazy layer)"
+    "Return the trainable parameters of a model under clean names, tied ones once (`ValueError` for a lazy layer)"
     model, by_id = unwrap(model), {}
     if lazy := [n for n,t in [*model.named_parameters(), *model.named_buffers()] if is_lazy(t)]:
-        raise ValueError(f"{shortened(lazy)} have no shape yet, their layers being lazy: call the model on one batch.")
+        raise ValueError(f"{shortened(lazy)} have no shape yet (lazy layers): call the model on one batch first.")
     for name,p in model.named_parameters(remove_duplicate=False):
         if not (p.is_floating_point() or p.is_complex()) or not p.numel(): continue
         _, names = by_id.setdefault(id(p), (p, []))
@@ -45,7 +45,7 @@ def named_weights(
 # %% ../../nbs/api/core/parameters.ipynb #35b79d9d
 def clone_state(
     model, # A model, wrapped or not, or a state dict
-)->dict: # Name → tensor, detached and contiguous, in memory of its own
+)->dict: # Name → tensor, detached, contiguous and copied
     "Copy a state dict, so that training does not change it"
     state = unwrap(model).state_dict() if isinstance(model, nn.Module) else model
     def cloned(v):
@@ -71,32 +71,32 @@ _real = torch.float16, torch.bfloat16, torch.float32, torch.float64
 def _check_dtypes(params):
     if not (odd := {n: p.dtype for n,p in params.items() if p.dtype not in _real}): return
     kinds = ", ".join(sorted({str(d).removeprefix("torch.") for d in odd.values()}))
-    raise ValueError(f"{shortened(odd)} cannot be constrained, being {kinds}: distances are those of real numbers of "
-                     f"16 to 64 bits. Leave it out, with exclude={[*odd]!r}.")
+    raise ValueError(f"{shortened(odd)} cannot be constrained ({kinds}): distances need real numbers of 16 to 64 bits. "
+                     f"Leave out such parameters with exclude={[*odd]!r}.")
 
 def _runs(params):
-    "Where parameters that lie in one piece begin in memory, in order, device by device"
+    "Return where contiguous parameters begin in memory, in order, device by device"
     plain = [(n, p) for n,p in params.items() if p.layout == torch.strided and not hasattr(p, "to_local")]
     whole = [(n, p) for n,p in plain if sum((k - 1)*s for k,s in zip(p.shape, p.stride())) == p.numel() - 1]
     return sorted((str(p.device), p.data_ptr(), n) for n,p in whole if p.data_ptr())  # 0 on the meta device
 
 def _check_memory(params):
     if odd := [n for n,p in params.items() if any(s == 0 and k > 1 for s,k in zip(p.stride(), p.shape))]:
-        raise ValueError(f"{shortened(odd)} cannot be moved: entries share memory, as after `expand`. Make the "
-                         "parameter of a copy, `nn.Parameter(t.clone())`.")
+        raise ValueError(f"{shortened(odd)} cannot be moved: entries share memory, as after `expand`. Create the "
+                         "parameter from a copy, `nn.Parameter(t.clone())`.")
     runs = _runs(params)
     for (d,start,n), (e,after,m) in zip(runs, runs[1:]):
         if d == e and after < start + params[n].nbytes:
-            raise ValueError(f"{n} and {m} are two parameters in the same memory, and each would be moved for both: "
-                             f"tie them (`b.weight = a.weight`), or leave one out, with exclude={m!r}.")
+            raise ValueError(f"{n} and {m} are two parameters in the same memory, which would be changed twice: "
+                             f"tie them (`b.weight = a.weight`), or leave one out with exclude={m!r}.")
 
 # %% ../../nbs/api/core/parameters.ipynb #4a763c12
 def matching(
     model:nn.Module, # A model, wrapped or not
     entries, # Parameter names, module names, glob patterns or modules; one or a collection
-    argument:str="exclude", # What the caller's argument is called, for the error
+    argument:str="exclude", # Name of the caller's argument, for the error
 )->set: # Names of parameters
-    "The parameters that `entries` name (`ValueError` where an entry matches nothing)"
+    "Return the parameters that match `entries` (`ValueError` if an entry matches nothing)"
     weights, found = named_weights(model), set()
     for e in (entries,) if isinstance(entries, (str, nn.Module)) else entries:
         hit = {name for name,(p,names) in weights.items() if _matches(e, names, p)}
@@ -106,9 +106,9 @@ def matching(
 
 def select(
     model:nn.Module, # A model, wrapped or not
-    exclude=(), # What to leave out, as for `matching`
+    exclude=(), # Entries to leave out, as for `matching`
 )->dict: # Name → parameter
-    "The parameters of `model` that are not excluded (`ValueError` where an entry matches nothing, or none is left)"
+    "Return the parameters that are not excluded (`ValueError` if an entry matches nothing, or none is left)"
     weights, dropped = named_weights(model), matching(model, exclude)
     if len(dropped) == len(weights):
         raise ValueError("There is no parameter to constrain: every layer is excluded, or the model has none.")
@@ -120,10 +120,10 @@ def select(
 # %% ../../nbs/api/core/parameters.ipynb #3347a7c1
 def layer_blocks(
     names, # Names of layers
-    depth:int=None, # Parts of their names that a block's layers share; None for the most that give few enough blocks
-    *, most:int=30, # Blocks that are few enough, and half as many as there are layers
+    depth:int=None, # Name parts that define a block; None: the largest depth with few enough blocks
+    *, most:int=30, # Most blocks with `depth=None`; they are also at most half as many as layers
 )->list: # The block of every layer
-    "The block that every layer belongs to (`ValueError` for depth below 1)"
+    "Return the block of every layer (`ValueError` for depth below 1)"
     if depth is not None and depth < 1: raise ValueError(f"depth={depth}: a block's name has 1 part or more.")
     parts = [name.split(".")[:-1] or [name] for name in names]
     def at(depth): return [".".join(part[:depth]) for part in parts]
@@ -134,8 +134,8 @@ def layer_blocks(
 def block_depths(
     names, # Names of layers
     depth:int=None, # As in `layer_blocks`
-)->list: # Where the block of every layer lies, from 0 in the first to 1 in the last; 0 where there is one block only
-    "How deep in a model its layers are, block by block"
+)->list: # Position of every layer's block, from 0 (first) to 1 (last); 0 if there is only one block
+    "Return how deep in the model each layer's block is"
     blocks = layer_blocks(names, depth)
     order = {b: i for i,b in enumerate(dict.fromkeys(blocks))}
     return [order[b]/max(1, len(order) - 1) for b in blocks]

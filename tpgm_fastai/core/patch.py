@@ -1,4 +1,4 @@
-"""Classes that grow a method a cell, without fastcore
+"""Add methods to a class one cell at a time, without fastcore
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/core/patch.html.md"""
 
@@ -15,9 +15,9 @@ from inspect import unwrap
 def patch(
     f=None, # Function whose first argument is annotated with a class
     *,
-    as_prop:bool=False, # Whether it becomes a property
-): # What its name meant before, or None
-    "Make a function a method of the class of its first argument: what is needed of `fastcore.basics.patch`"
+    as_prop:bool=False, # Make it a property
+): # The previous value of the function's name, or None
+    "Make a function a method of the class of its first argument: a small `fastcore.basics.patch`"
     if f is None: return partial(patch, as_prop=as_prop)
     cls = next(iter(f.__annotations__.values()))
     f.__qualname__ = f"{cls.__qualname__}.{f.__name__}"

@@ -1,4 +1,4 @@
-"""The mathematics: projection onto a ball, and the gradient of a radius
+"""The formulas: projection onto a ball around the pretrained weights, and the gradient of its radius
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/core/projection.html.md"""
 
@@ -18,16 +18,16 @@ def ratio(
     radius:Tensor, # Radius of each group, weight-space distance, ≥ 0
     norm:Tensor, # Norm of each group
 )->Tensor: # Share of the displacement that is kept, 0 to 1
-    "How far along the displacement the ball ends"
+    "Return the share of the displacement that is inside the ball"
     return torch.where(radius < norm + eps, radius / (norm + eps), 1)
 
 def clip_(
     radius:Tensor, # `(layers,)`, changed in place
-    largest:Tensor, # `(layers,)`: the largest that each may be
+    largest:Tensor, # `(layers,)`: upper bound of each radius
     *,
-    smallest:float=eps, # The smallest that each may be
+    smallest:float=eps, # Lower bound of all radii
 ):
-    "Clip the radii of layers that are neither free (an infinite radius) nor broken (a `largest` that is not finite)"
+    "Clip radii, except those of free layers (infinite radius) and broken ones (`largest` not finite)"
     clipped = radius.clamp(min=smallest).minimum(largest)
     radius.copy_(torch.where(radius.isfinite() & largest.isfinite(), clipped, radius))
 
@@ -36,29 +36,29 @@ def displacement(
     weight:Tensor, # Fine-tuned weight θ
     anchor:Tensor, # Pretrained weight θ₀, same shape
 )->Tensor: # In single precision at least
-    "How far every entry of a weight has moved"
+    "Return how far every entry of a weight has moved"
     return wide(weight) - wide(anchor)
 
 def blend(
     weight:Tensor, # Fine-tuned weight θ
     anchor:Tensor, # Pretrained weight θ₀, same shape
-    ratio:Tensor, # How far from anchor to weight, 0 to 1; shaped to broadcast
+    ratio:Tensor, # Position between anchor (0) and weight (1); shaped to broadcast
 )->Tensor: # In the weight's precision
-    "A point between a weight and its anchor: exactly the anchor at ratio 0, exactly the weight at 1"
+    "Interpolate between a weight and its anchor: exactly the anchor at ratio 0, exactly the weight at 1"
     return torch.lerp(wide(anchor), wide(weight), ratio.to(wide(weight).dtype)).to(weight.dtype)
 
 # %% ../../nbs/api/core/projection.ipynb #6b8e03ab
 def inward(
-    point:Tensor, # Between the anchor and a weight, in the precision of `wide`
-    anchor:Tensor, # Pretrained weight θ₀, in that precision, too
-    dtype:torch.dtype, # The weight's
+    point:Tensor, # Point between the anchor and a weight, in the precision of `wide`
+    anchor:Tensor, # Pretrained weight θ₀, in the same precision
+    dtype:torch.dtype, # Precision of the weight
 )->Tensor: # In the weight's precision
-    "A point as a weight stores it: in half precision never farther from the anchor than it was"
+    "Convert a point to the weight's precision; half precision is rounded towards the anchor"
     near = point.to(dtype)
     if near.dtype == point.dtype: return near
     back = near.to(point.dtype)
     beyond = ((back - anchor).abs() > (point - anchor).abs()) & (back != 0)
-    step = 1 - 2*((back > anchor) == (back > 0)).to(torch.int16)              # to the neighbour nearer to the anchor
+    step = 1 - 2*((back > anchor) == (back > 0)).to(torch.int16)              # to the neighbour towards the anchor
     return (near.view(torch.int16) + step*beyond).view(dtype)
 
 # %% ../../nbs/api/core/projection.ipynb #46d008ec
@@ -78,10 +78,10 @@ def _check(weight, anchor, radius):
 def project(
     weight:Tensor, # Fine-tuned weight θ, any shape
     anchor:Tensor, # Pretrained weight θ₀, same shape
-    radius:float|Tensor, # Radius γ of the ball around the anchor, weight-space distance; `inf` leaves the weight alone
+    radius:float|Tensor, # Radius γ of the ball, weight-space distance; `inf` leaves the weight unchanged
     norm:str="mars", # A key of `norms`
 )->Tensor: # The projected weight, a new tensor
-    "Point nearest to `weight` in the ball around `anchor` (`ValueError`, `TypeError`, `FloatingPointError`)"
+    "Project a weight onto the ball around its anchor (`ValueError`, `TypeError`, `FloatingPointError` for bad input)"
     dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
     radius = torch.as_tensor(radius, device=weight.device, dtype=dtype)
     _check(weight, anchor, radius)
@@ -96,7 +96,7 @@ def radius_grad(
     radius:float|Tensor, # Radius γ, weight-space distance
     norm:str="mars", # A key of `norms`
 )->Tensor: # 0-d: ∂L/∂γ
-    "Gradient of the loss with respect to the radius, through the closed-form projection (TPGM, CVPR 2023)"
+    "Return the gradient of the loss with respect to the radius, through the projection (TPGM, CVPR 2023)"
     if not delta.numel(): return delta.sum()
     n = get_norm(norm)(delta) + eps
     return torch.where(radius < n, (grad*delta).sum_to_size(n.shape) / n, 0).sum()

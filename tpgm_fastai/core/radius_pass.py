@@ -1,4 +1,4 @@
-"""One forward and backward pass at other weights, of which a number for every row is kept
+"""One forward and backward pass at projected weights, reduced to a number for every row
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/core/radius_pass.html.md"""
 
@@ -22,11 +22,11 @@ from .sharded import local, scale_of, swapped_weights
 # %% ../../nbs/api/core/radius_pass.ipynb #283e680e
 @dataclass
 class RadiusPass:
-    "What a pass at other weights has found"
+    "Result of a pass at other weights"
     loss:Tensor # 0-d, detached
-    dots:Tensor # `(rows,)`: ⟨g, Δ⟩ of every row; zeros where there is no gradient
-    has_grad:tuple # One bool a layer: whether it has a gradient
-    n:int # Samples that the loss is the mean of; 1 where the closure did not say
+    dots:Tensor # `(rows,)`: ⟨g, Δ⟩ of every row; zeros without a gradient
+    has_grad:tuple # One bool for each layer: whether it has a gradient
+    n:int # Number of samples in the mean loss; 1 if the closure did not return it
 
 # %% ../../nbs/api/core/radius_pass.ipynb #f4c16f94
 _no_graph = ("The loss does not depend on weights that are trained: use the model that the closure is given, "
@@ -50,12 +50,12 @@ def _loss_of(closure, model):
 # %% ../../nbs/api/core/radius_pass.ipynb #db34a91d
 @contextmanager
 def _consumed(params, consume):
-    "Hand the gradients of some parameters to `consume(i, grad)`, and keep none of them"
+    "Pass the gradients of some parameters to `consume(i, grad)` and free them"
     def hook(i, grad):
-        if grad is None: return None                                          # the loss does not use it
+        if grad is None: return None                                          # unused by the loss
         consume(i, grad)
         if grad.is_sparse: return grad
-        return torch.zeros((), dtype=grad.dtype, device=grad.device).expand(grad.shape)  # no memory
+        return torch.zeros((), dtype=grad.dtype, device=grad.device).expand(grad.shape)  # needs no memory
     hooks = [p.register_hook(partial(hook, i)) for i,p in params if p.requires_grad]
     try: yield
     finally:
@@ -63,7 +63,7 @@ def _consumed(params, consume):
 
 # %% ../../nbs/api/core/radius_pass.ipynb #bf5b04dc
 def _reentrant(loss):
-    "Whether a part of a graph is computed anew in its backward pass"
+    "Return whether a graph contains a reentrant checkpoint"
     todo, seen = [loss.grad_fn], set()
     while todo:
         node = todo.pop()
@@ -76,7 +76,7 @@ def _reentrant(loss):
 # %% ../../nbs/api/core/radius_pass.ipynb #8de4379a
 @contextmanager
 def _no_gradients(model):
-    "For the time being no parameter has a gradient, and nothing waits for one"
+    "Set gradients and their hooks aside within a `with` block"
     params = list(model.parameters())
     hooks = [h for p in params if (h := p._post_accumulate_grad_hooks)]
     kept = [p.grad for p in params], [dict(h) for h in hooks]
@@ -89,11 +89,11 @@ def _no_gradients(model):
 
 # %% ../../nbs/api/core/radius_pass.ipynb #7f001afd
 def gradients(
-    loss:Tensor, # A number, with its graph
-    model, # Whose parameters' own gradients stay as they are
-    params:list, # Some of them, which are trained
-)->list: # One gradient a parameter, or None
-    "Gradients of a loss, through reentrant checkpoints too"
+    loss:Tensor, # 0-d, with its graph
+    model, # The model; the `grad` of its parameters stays
+    params:list, # Trained parameters of the model
+)->list: # A gradient for each parameter, or None
+    "Return gradients of a loss, also through reentrant checkpoints"
     loss = loss.as_subclass(Tensor)
     if not _reentrant(loss): return list(torch.autograd.grad(loss, params, allow_unused=True))
     with _no_gradients(model):
@@ -101,7 +101,7 @@ def gradients(
         return [p.grad for p in params]
 
 # %% ../../nbs/api/core/radius_pass.ipynb #ced54805
-few = 2**13 # Numbers of a gradient that is not worth a call of its own
+few = 2**13 # Size up to which gradients are reduced together
 
 def _pass(closure, anchor, rows, new):
     live, weights, dots = [p for p in anchor.params if p.requires_grad], anchor.weights, rows.zeros(anchor.weights)
@@ -131,9 +131,9 @@ def _pass_in_parts(closure, anchor, rows, new):
 # %% ../../nbs/api/core/radius_pass.ipynb #b3443b35
 def radius_pass(
     closure, # Called with the model; returns the loss, or the loss and the number of samples it is the mean of
-    displacement:Displacement, # Of the model
-    new:list, # Where the loss is taken, one tensor a layer; this process's parts where weights lie in parts
+    displacement:Displacement, # Displacement of the model
+    new:list, # Weights at which to take the loss, one tensor for each layer; if sharded, this process's parts
 )->RadiusPass:
-    "One pass at other weights, which leaves no trace (`ValueError` or `TypeError` where the loss cannot be used)"
+    "Make one pass at other weights, and restore the model (`ValueError` or `TypeError` if the loss cannot be used)"
     anchor = displacement.anchor
     return (_pass_in_parts if anchor.cut else _pass)(closure, anchor, displacement.rows, new)

@@ -1,4 +1,4 @@
-"""Find what the modules of a package register, by importing them or by reading them
+"""Find what the modules of a package register, by importing them or by reading their source
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/core/rooms.html.md"""
 
@@ -17,13 +17,13 @@ from pathlib import Path
 # %% ../../nbs/api/core/rooms.ipynb #18653de1
 def load_room(
     package:str, # Name of a package, such as `"tpgm_fastai.callback"`
-)->list: # Modules, by name
-    "Import every module of a package, so that all that they register is there"
+)->list: # Modules, sorted by name
+    "Import every module of a package, so that everything they register is available"
     return [import_module(f"{package}.{m.name}") for m in pkgutil.iter_modules(import_module(package).__path__)]
 
 # %% ../../nbs/api/core/rooms.ipynb #1cb988ee
 def _literals(call):
-    "Arguments of a call that are literals: positional ones by number, others by name"
+    "Return the literal arguments of a call, positional ones by number, others by name"
     found = {}
     for k,v in [*enumerate(call.args), *((k.arg, k.value) for k in call.keywords)]:
         try: found[k] = ast.literal_eval(v)
@@ -33,9 +33,9 @@ def _literals(call):
 # %% ../../nbs/api/core/rooms.ipynb #eaa21d34
 def declared(
     package:str, # Name of a package, such as `"tpgm_fastai.callback"`
-    register:str, # Name of a function that registers something under its first argument, such as `"register_method"`
-)->dict: # First argument → the other arguments that are literals, by number or by name
-    "What the modules of a package register, read from their source without importing them"
+    register:str, # Name of a function that registers under its first argument, such as `"register_method"`
+)->dict: # First argument → the other literal arguments, by number or by name
+    "Return what the modules of a package register, read from their source without importing them"
     folder, = find_spec(package).submodule_search_locations
     trees = (ast.parse(f.read_text(encoding="utf-8")) for f in sorted(Path(folder).glob("*.py")))
     calls = (n for t in trees for n in ast.walk(t) if isinstance(n, ast.Call))

@@ -26,10 +26,10 @@ from .projection import displacement, inward, ratio
 def row_norms(
     weight:Tensor, # Weight θ of a layer
     anchor:Tensor, # Pretrained weight θ₀, same shape
-    norm:Norm, # How the entries of a row are joined
-    moved:Tensor=None, # Where the displacement is written; None keeps none
-)->Tensor: # `(rows,)`; what the norm does with the rows of a tensor is left to do
-    "How far every row has moved"
+    norm:Norm, # The norm
+    moved:Tensor=None, # Tensor to write the displacement to; None keeps none
+)->Tensor: # `(rows,)`; rows are not combined yet
+    "Return how far every row has moved"
     delta = displacement(weight, anchor.to(weight.device, non_blocking=True)).to(wide_dtype(weight))
     if moved is not None: moved.copy_(delta)
     return norm.rows(as_rows(delta))
@@ -39,21 +39,21 @@ def row_dots(
     weight:Tensor, # Weight θ, or a displacement if there is no `anchor`
     anchor:Tensor=None, # Pretrained weight θ₀
 )->Tensor: # `(rows,)`
-    "Inner products of gradient and displacement, ⟨g, Δ⟩ of every row"
+    "Return inner products of gradient and displacement, ⟨g, Δ⟩ of every row"
     delta = wide(weight)
     if anchor is not None: delta = displacement(weight, anchor.to(weight.device, non_blocking=True)).to(delta)
     return as_rows(delta*grad).sum(1)
 
 # %% ../../nbs/api/core/rows.ipynb #b1000010
 def move_rows_(
-    out:Tensor, # Written to: the weight itself, or a tensor like it
+    out:Tensor, # Tensor to write to: the weight itself, or one like it
     weight:Tensor, # Weight θ of a layer
     anchor:Tensor, # Pretrained weight θ₀, same shape
-    ratios:Tensor, # `(rows,)`: how far from anchor to weight, 0 to 1
+    ratios:Tensor, # `(rows,)`: position between anchor (0) and weight (1)
     *,
-    inside:bool=False, # Whether half precision is rounded towards the anchor, as a projection is
+    inside:bool=False, # Round half precision towards the anchor, as in a projection
 ):
-    "Go from the anchor towards the weight: exactly the anchor at ratio 0, exactly the weight at 1"
+    "Interpolate between anchor and weight: exactly the anchor at ratio 0, exactly the weight at 1"
     w = wide(weight)
     a, share = anchor.to(w, non_blocking=True), ratios.to(w).view([-1]*min(1, w.ndim) + [1]*(w.ndim - 1))
     point = torch.lerp(a, w, share)
@@ -61,9 +61,9 @@ def move_rows_(
 
 # %% ../../nbs/api/core/rows.ipynb #ca912448
 class Rows:
-    "The rows of many tensors: one flat vector holds a number for each, layer after layer"
+    "Compute with the rows of many tensors; flat vectors have an entry for each row, layer after layer"
     def __init__(self,
-        tensors:list, # One tensor a layer; what is passed to the methods has the same shapes
+        tensors:list, # A tensor for each layer; arguments of the methods have the same shapes
         norm:str="mars", # A key of `norms`
     ):
         self.norm, self.device = get_norm(norm), tensors[0].device
@@ -73,25 +73,25 @@ class Rows:
         layer = torch.arange(len(tensors)).repeat_interleave(lengths)
         self.layer, self.lengths = layer.to(self.device), lengths.to(self.device)
         self.starts = (lengths.cumsum(0) - lengths).to(self.device)
-        self.plans = {}                                                       # kernels for some of the layers
+        self.plans = {}                                                       # kernels for groups of layers
 
     def __getstate__(self): return self.__dict__ | dict(plans={})
 
     def zeros(self, tensors):
-        "A flat vector, as precise as the most precise of some tensors"
+        "Return a flat vector of zeros, in the highest precision of some tensors"
         dtype = max(map(wide_dtype, set(map(attrgetter("dtype"), tensors))), key=attrgetter("itemsize"))
         return torch.zeros(len(self.layer), dtype=dtype, device=self.device)
 
     def joined(self, flat, how):
-        "A flat vector whose rows may lie in parts on several processes: `how` they are joined"
+        "Combine rows that are split over several processes, by `how`; here there are none"
         return flat
 
 # %% ../../nbs/api/core/rows.ipynb #97e5b4ee
-block = 2**17 # Numbers that fit a processor's cache, with what lies between them and a result
+block = 2**17 # Numbers that fit a CPU's cache, with intermediate results
 
 @patch
 def _each(self:Rows, ids, flat, *lists):
-    "Rows of some layers: of a flat vector, and of tensors (or None) of several lists; a large layer in blocks"
+    "Yield rows of layers, from a flat vector and from lists of tensors (or None); large layers in blocks"
     rows = ids and flat.split(self.counts)
     for i in ids:
         step = max(1, block*self.counts[i]//self.numels[i]) if self.device.type == "cpu" else self.counts[i]
@@ -104,7 +104,7 @@ def _each(self:Rows, ids, flat, *lists):
 def spread(self:Rows,
     values:Tensor, # `(layers,)`
 )->Tensor: # `(rows,)`
-    "One number a layer → one a row"
+    "Expand values of layers to rows"
     return values[self.layer]
 
 @patch
@@ -112,7 +112,7 @@ def reduce(self:Rows,
     flat:Tensor, # `(rows,)`
     how:str, # "sum", "max" or "min"
 )->Tensor: # `(layers,)`
-    "One number a row → one a layer"
+    "Reduce values of rows to layers"
     return torch.segment_reduce(flat, how, lengths=self.lengths, unsafe=True)
 
 # %% ../../nbs/api/core/rows.ipynb #cff9bbe4
@@ -120,9 +120,9 @@ def reduce(self:Rows,
 def norms(self:Rows,
     weights:list, # Weights θ
     anchors:list, # Pretrained weights θ₀
-    moved:list=None, # Where the displacements are written, shaped as the weights; None keeps none
-)->Tensor: # `(rows,)`; where the norm joins rows, the same number for all rows of a tensor
-    "Norms of the displacements"
+    moved:list=None, # Tensors to write the displacements to, shaped as the weights; None keeps none
+)->Tensor: # `(rows,)`; if the norm combines rows, the same value for all rows of a tensor
+    "Return the norms of the displacements"
     flat = self.zeros(weights)
     rest = self._fused("norms", flat, weights, anchors, moved)
     for _,row,w,a,m in self._each(rest, flat, weights, anchors, moved): row.copy_(row_norms(w, a, self.norm, m))
@@ -133,8 +133,8 @@ def norms(self:Rows,
 # %% ../../nbs/api/core/rows.ipynb #fc8f40a3
 @patch
 def add_dots_(self:Rows,
-    flat:Tensor, # `(rows,)`, added to
-    grads:dict, # Number of a layer → its gradient
+    flat:Tensor, # `(rows,)`, changed in place
+    grads:dict, # Layer number → gradient
     weights:list, # Weights θ, or displacements if there are no `anchors`
     anchors:list=None, # Pretrained weights θ₀
 )->Tensor: # `flat`
@@ -146,25 +146,25 @@ def add_dots_(self:Rows,
 
 @patch
 def dots(self:Rows,
-    grads:list, # One gradient a layer, or None
+    grads:list, # A gradient for each layer, or None
     weights:list, # Weights θ, or displacements if there are no `anchors`
     anchors:list=None, # Pretrained weights θ₀
-)->Tensor: # `(rows,)`; zeros where there is no gradient
-    "Inner products of gradients and displacements, ⟨g, Δ⟩ of every row"
+)->Tensor: # `(rows,)`; zeros without a gradient
+    "Return inner products of gradients and displacements, ⟨g, Δ⟩ of every row"
     there = {i: g for i,g in enumerate(grads) if g is not None}
     return self.joined(self.add_dots_(self.zeros(weights), there, weights, anchors), "sum")
 
 # %% ../../nbs/api/core/rows.ipynb #eb1c669c
 @patch
 def lerp_(self:Rows,
-    out:list, # Written to: the weights themselves, or tensors like them
+    out:list, # Tensors to write to: the weights themselves, or ones like them
     weights:list, # Weights θ
     anchors:list, # Pretrained weights θ₀
-    ratios:Tensor, # `(rows,)`: how far from anchor to weight, 0 to 1
+    ratios:Tensor, # `(rows,)`: position between anchor (0) and weight (1)
     *,
-    inside:bool=False, # Whether half precision is rounded towards the anchors, as a projection is
+    inside:bool=False, # Round half precision towards the anchors, as in a projection
 )->list: # `out`
-    "Go from the anchors towards the weights: exactly the anchor at ratio 0, exactly the weight at 1"
+    "Interpolate between anchors and weights: exactly the anchor at ratio 0, exactly the weight at 1"
     rest = self._fused("lerp_", ratios, weights, anchors, None if out is weights else out, inside=inside)
     for _,share,o,w,a in self._each(rest, ratios, out, weights, anchors): move_rows_(o, w, a, share, inside=inside)
     return out
@@ -175,9 +175,9 @@ def confine_(self:Rows,
     weights:list, # Weights θ, changed in place
     anchors:list, # Pretrained weights θ₀
     radius:Tensor, # `(layers,)`: radii of balls around the pretrained weights
-    moved:list=None, # Where the displacements *before* that are written; None keeps none
-)->Tensor: # `(rows,)`: norms before that
-    "Move every layer into its ball"
+    moved:list=None, # Tensors to write the displacements *before* the move to; None keeps none
+)->Tensor: # `(rows,)`: norms before the move
+    "Project every layer into its ball"
     if not self.by_rows:
         flat = self.norms(weights, anchors, moved)
         self.lerp_(weights, weights, anchors, ratio(self.spread(radius), flat), inside=True)
@@ -192,18 +192,18 @@ def confine_(self:Rows,
 # %% ../../nbs/api/core/rows.ipynb #b1000013
 @patch(as_prop=True)
 def on_gpu(self:Rows)->bool:
-    "Whether kernels of a GPU work here on all rows"
+    "Whether GPU kernels process all rows"
     return self.device.type == "cuda" and "cuda" not in broken
 
 @patch(as_prop=True)
 def by_rows(self:Rows)->bool:
-    "Whether a row's norm needs nothing but that row, here"
+    "Whether a row's norm depends on that row alone"
     return not self.norm.join
 
 # %% ../../nbs/api/core/rows.ipynb #94e8ad6d
 @lru_cache(1024)
 def _order(shape, stride):
-    "Order in which a tensor lies in memory, where its rows are runs of numbers, one after the other; otherwise None"
+    "Return the memory order of a tensor's dimensions if its rows are contiguous and consecutive, otherwise None"
     dims = [d for d in range(len(shape)) if shape[d] > 1]
     order, n = sorted(dims, key=lambda d: -stride[d]), 1
     for d in reversed(order):
@@ -212,7 +212,7 @@ def _order(shape, stride):
     return None if 0 in order[1:] else order
 
 def _kind(tensors):
-    "Device and precisions of tensors that lie in memory alike; None for others"
+    "Return device and precisions of tensors with the same memory order; None for others"
     if not all(t.layout == torch.strided for t in tensors): return None
     if not all(t.is_contiguous() for t in tensors):
         first, *others = (_order(t.shape, t.stride()) for t in tensors)
@@ -224,19 +224,19 @@ def _kind(tensors):
 _looks = attrgetter("device", "dtype", "layout")
 
 def of_layers(
-    tensors, # One a layer: a list, or a dict by the layer's number
+    tensors, # A tensor for each layer: a list, or a dict by layer number
     ids:list, # Numbers of some layers
-)->list: # Not a copy where these are all
-    "Tensors of some layers, in their order"
+)->list: # `tensors` itself if `ids` are all layers
+    "Return the tensors of some layers, in their order"
     if isinstance(tensors, list) and len(tensors) == len(ids): return tensors
     return [tensors[i] for i in ids]
 
 def _groups(lists, ids):
-    "`_kind` → numbers of layers"
+    "Group layers: `_kind` → layer numbers"
     some = [of_layers(l, ids) for l in lists]
     looks = [set(map(_looks, l)) for l in some]
     devices, layouts = ({l[k] for ls in looks for l in ls} for k in (0, 2))
-    if max(map(len, looks)) == len(devices) == 1 and layouts == {torch.strided}:   # so it is mostly
+    if max(map(len, looks)) == len(devices) == 1 and layouts == {torch.strided}:   # the usual case
         if all(all(map(Tensor.is_contiguous, l)) for l in some): return {(*devices, *(l.pop()[1] for l in looks)): ids}
     groups = defaultdict(list)
     for i in ids: groups[_kind([l[i] for l in lists])].append(i)
@@ -244,30 +244,30 @@ def _groups(lists, ids):
 
 # %% ../../nbs/api/core/rows.ipynb #94e8ad6e
 _modules = dict(cpu="numba_rows", cuda="triton_rows") # Device type → module with its kernels
-_entries = {torch.abs: False, torch.square: True}     # What they join → whether they square
-few = 2**15 # Weights of a model on the processor below which the plain way is as fast
+_entries = {torch.abs: False, torch.square: True}     # Entry function → whether kernels square
+few = 2**15 # Weights of a model on the CPU below which torch's operations are as fast
 
-broken = set() # Device types whose kernels do not work here
+broken = set() # Device types whose kernels failed
 
 def _kernels(device_type):
-    "The class of kernels for a type of device, or None"
+    "Return the class of kernels for a device type, or None"
     if device_type in _modules: return import_module(f"tpgm_fastai.core.{_modules[device_type]}").Kernels
 
 def _find_kernels(kind, rows, ids):
-    "Kernels for some layers, compiled; None where there are none"
+    "Return compiled kernels for some layers, or None"
     if kind is None or kind[0].type in broken: return None
     device, *dtypes = kind
     if device.type == "cpu" and sum(rows.numels) < few: return None
     try: return (found := _kernels(device.type)) and found.made_for(device, dtypes, rows.counts, rows.numels, ids)
-    except Exception as e: # a package or a compiler is missing, or is too old
+    except Exception as e: # a package or a compiler is missing or too old
         broken.add(device.type)
-        warnings.warn("The pass over the weights takes the plain way, which is slower: its kernels cannot be used "
-                      f"here ({type(e).__name__}: {e}).")
+        warnings.warn(f"Compiled kernels cannot be used here ({type(e).__name__}: {e}): projections use torch's own "
+                      "operations instead, which are slower.")
 
 # %% ../../nbs/api/core/rows.ipynb #94e8ad6f
 @patch
 def _fused(self:Rows, what, flat, *lists, **kwargs):
-    "Let kernels work on the layers for which there are some: numbers of the other layers"
+    "Run kernels on the layers that have some, and return the numbers of the other layers"
     ids = [i for i in self.filled if i in lists[0]] if isinstance(lists[0], dict) else self.filled
     square = _entries.get(self.norm.entry) if self.norm.row == "sum" else None
     if torch.compiler.is_compiling() or (square is None and what in ("norms", "confine_")): return ids

@@ -1,4 +1,4 @@
-"""Weights that lie in parts on several processes (`fully_shard`)
+"""Norms and passes for weights that `fully_shard` has cut over several processes
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/core/sharded.html.md"""
 
@@ -22,29 +22,29 @@ from .patch import patch
 def in_parts(
     t, # A tensor
 )->bool: # False for an ordinary tensor
-    "Whether other processes hold parts of `t`"
+    "Return whether other processes hold parts of `t`"
     return hasattr(t, "to_local")
 
 def local(
     t, # A tensor or a `DTensor`
-)->torch.Tensor: # An ordinary tensor, of the same memory
-    "What this process holds of `t`"
+)->torch.Tensor: # An ordinary tensor, sharing memory
+    "Return this process's part of `t`"
     return t.to_local() if in_parts(t) else t
 
 def _cut(p):
-    "Along which dimension of its mesh a parameter is cut into parts, or None"
+    "Return the mesh dimension along which a parameter is cut, or None"
     cuts = [(i, s) for i,s in enumerate(p.placements) if not s.is_replicate()] if in_parts(p) else []
     if any(not s.is_shard() or s.dim != 0 for _,s in cuts) or len(cuts) > 1:
-        raise ValueError(f"A parameter is placed as {tuple(p.placements)}: TPGM works on parameters that are cut along "
-                         "their first dimension, once (`fully_shard`'s default), so that rows stay whole.")
+        raise ValueError(f"A parameter is placed as {tuple(p.placements)}: TPGM needs parameters that are cut once, "
+                         "along their first dimension (`fully_shard`'s default), so that rows stay whole.")
     return cuts[0][0] if cuts else None
 
 # %% ../../nbs/api/core/sharded.ipynb #2bc17aae
 def part_of(
-    value, # A pretrained value: all of it, or in parts as `p` is
+    value, # A pretrained value, whole or sharded as `p`
     p, # The parameter
 )->torch.Tensor: # An ordinary tensor
-    "The part of a pretrained value that belongs to this process's part of a parameter"
+    "Return the part of a pretrained value that belongs to this process's part of a parameter"
     if in_parts(value) or (cut := _cut(p)) is None: return local(value)
     mesh = p.device_mesh
     parts, i = value.chunk(mesh.size(cut)), mesh.get_local_rank(cut)
@@ -53,8 +53,8 @@ def part_of(
 def put_together(
     value, # This process's part of a value
     p, # A parameter that is cut in the same way
-)->torch.Tensor: # All of it
-    "The inverse of `part_of`; every process must call it"
+)->torch.Tensor: # The whole value
+    "Gather the parts of a value, the inverse of `part_of`; every process must call it"
     if not in_parts(p): return value
     from torch.distributed.tensor import DTensor
     value = value.to(p.device)
@@ -65,28 +65,28 @@ _ops = dict(sum=dist.ReduceOp.SUM, max=dist.ReduceOp.MAX, min=dist.ReduceOp.MIN)
 
 def _group(params):
     groups = {None if (cut := _cut(p)) is None else p.device_mesh.get_group(cut) for p in params}
-    if len(groups) > 1: raise ValueError("The constrained parameters do not all lie in parts on the same processes: "
+    if len(groups) > 1: raise ValueError("The constrained parameters are not all sharded over the same processes: "
                                          "shard all of them over one mesh, and exclude those that are not sharded.")
     return groups.pop()
 
 # %% ../../nbs/api/core/sharded.ipynb #1bc53793
 class PartRows(Rows):
-    "`Rows` of parameters in parts: the methods take what this process holds, layers' numbers are those of all"
+    "`Rows` of sharded parameters: methods take this process's parts, values of layers are those of all processes"
     def __init__(self,
-        params:list, # Parameters in parts
+        params:list, # Sharded parameters
         norm:str="mars", # A key of `norms`
     ):
         super().__init__([local(p.data) for p in params], norm)
         self.group = _group(params)
         one_row = torch.tensor([p.ndim < 2 for p in params], device=self.device)
-        self.counted = ~one_row | (dist.get_rank(self.group) == 0) # a row that all processes have counts once
+        self.counted = ~one_row | (dist.get_rank(self.group) == 0) # a row shared by all processes counts once
         self.split = one_row[self.layer].nonzero().squeeze(1)
 
     def joined(self, flat, how):
         if len(self.split): flat[self.split] = self._joined(flat[self.split], how)
         return flat
 
-    on_gpu = False # the rows of others are missing
+    on_gpu = False # rows of other processes are missing
 
     @property
     def by_rows(self): return super().by_rows and not len(self.split)
@@ -98,7 +98,7 @@ class PartRows(Rows):
 # %% ../../nbs/api/core/sharded.ipynb #6b191f75
 @patch
 def _joined(self:PartRows, values, how):
-    # whether a NaN is the larger depends on who asks
+    # comparisons with NaN depend on the order
     if how == "max": values = values.nan_to_num(torch.inf, torch.inf, -torch.inf)
     if self.group is not None: dist.all_reduce(values, _ops[how], self.group)
     return values
@@ -108,14 +108,14 @@ def rows_of(
     params:list, # Parameters
     norm:str="mars", # A key of `norms`
 )->Rows:
-    "`Rows` that suit the parameters"
+    "Return `Rows`, or `PartRows` for sharded parameters"
     return PartRows(params, norm) if any(in_parts(p) for p in params) else Rows([p.data for p in params], norm)
 
 # %% ../../nbs/api/core/sharded.ipynb #b1dddf2a
 def let_go(
-    model, # A model, its modules perhaps sharded
+    model, # A model, with or without sharded modules
 ):
-    "Forget gathered weights, so that the next forward pass gathers them anew"
+    "Free gathered weights, so that the next forward pass gathers them again"
     torch.clear_autocast_cache()
     for m in model.modules():
         if hasattr(m, "reshard"): m.reshard()
@@ -133,11 +133,11 @@ def _set_grad(p, grad): p.grad = grad
 @contextmanager
 def swapped_weights(
     model, # The model
-    params, # Its constrained parameters, in parts
-    values, # What they hold within, this process's parts; the same tensors keep the parameters' own values
+    params, # Its constrained parameters, sharded
+    values, # This process's parts of the new values; the tensors hold the old values meanwhile
 ):
-    "For the time of a `with` block, parameters in parts hold other values, and no parameter has a gradient"
-    with ExitStack() as back: # what was done is undone, also when the rest fails
+    "Give sharded parameters other values, and all parameters no gradient, within a `with` block"
+    with ExitStack() as back: # undoes each step, also if a later one fails
         let_go(model)
         back.callback(let_go, model)
         for p,v in zip(params, values):
@@ -150,10 +150,10 @@ def swapped_weights(
 
 # %% ../../nbs/api/core/sharded.ipynb #0e9e7360
 def scale_of(
-    n:int, # Samples of this process's batch
+    n:int, # Number of samples in this process's batch
     loss:torch.Tensor, # Their mean loss
-)->torch.Tensor: # A number
-    "What to multiply a loss with, so that gradients averaged over processes are those of all samples in one batch"
+)->torch.Tensor: # 0-d
+    "Return the factor for a loss that makes gradients averaged over processes those of one batch with all samples"
     total = torch.tensor(n, device=loss.device, dtype=wide_dtype(loss))
     dist.all_reduce(total)
     return n*n_processes()/total

@@ -1,4 +1,4 @@
-"""The pass over the weights on a GPU, compiled by Triton
+"""Compiled kernels on a GPU for norms and projections of all rows
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/core/triton_rows.html.md"""
 
@@ -22,7 +22,7 @@ from .rows import of_layers
 # %% ../../nbs/api/core/triton_rows.ipynb #d1000007
 @triton.jit
 def _find(table, layer, start, n, layers, line:tl.constexpr, dtype:tl.constexpr):
-    "Where this program's row of a list begins, and how many numbers it has"
+    "Return where this program's row of a list begins, and its length"
     row = tl.program_id(0)
     l = tl.load(layer + row)
     count = tl.load(n + l)
@@ -31,7 +31,7 @@ def _find(table, layer, start, n, layers, line:tl.constexpr, dtype:tl.constexpr)
 
 @triton.jit
 def _three(table, layer, start, n, layers, a:tl.constexpr, b:tl.constexpr, c:tl.constexpr):
-    "The rows of three lists, and how many numbers they have"
+    "Return the rows of three lists, and their length"
     first, count = _find(table, layer, start, n, layers, 0, a)
     second, _ = _find(table, layer, start, n, layers, 1, b)
     third, _ = _find(table, layer, start, n, layers, 2, c)
@@ -39,7 +39,7 @@ def _three(table, layer, start, n, layers, a:tl.constexpr, b:tl.constexpr, c:tl.
 
 @triton.jit
 def _inward(near, point, a):
-    "Half precision is never farther from the anchor than the point was; as `inward` of the projection page"
+    "Round half precision towards the anchor, as `inward` of the projection page"
     wide = near.to(point.dtype)
     step = tl.where((wide > a) == (wide > 0), -1, 1).to(tl.int16)
     nearer = (near.to(tl.int16, bitcast=True) + step).to(near.dtype, bitcast=True)
@@ -48,7 +48,7 @@ def _inward(near, point, a):
 # %% ../../nbs/api/core/triton_rows.ipynb #d1000008
 @triton.jit
 def _measure(wp, ap, mp, n, square:tl.constexpr, keep:tl.constexpr, wide:tl.constexpr, block:tl.constexpr):
-    "Sum over a row of the displacement's absolute values, or of their squares"
+    "Sum the absolute values, or the squares, of a row's displacement"
     total = tl.zeros((block,), wide)
     for s in range(0, n, block):
         i = s + tl.arange(0, block)
@@ -60,7 +60,7 @@ def _measure(wp, ap, mp, n, square:tl.constexpr, keep:tl.constexpr, wide:tl.cons
 
 @triton.jit
 def _lerp(wp, ap, op, n, share, inside:tl.constexpr, wide:tl.constexpr, block:tl.constexpr):
-    "From the anchor towards the weight; as torch.lerp does it"
+    "Interpolate from the anchor to the weight, as torch.lerp does"
     for s in range(0, n, block):
         i = s + tl.arange(0, block)
         there = i < n
@@ -114,7 +114,7 @@ def _confine(found, radius, table, layer, start, n, layers, w:tl.constexpr, a:tl
 _types = {torch.float16: tl.float16, torch.bfloat16: tl.bfloat16, torch.float32: tl.float32, torch.float64: tl.float64}
 
 class Kernels:
-    "Kernels for some layers whose rows are runs of numbers"
+    "Kernels for layers with contiguous rows"
     def __init__(self, device, dtypes, counts, numels, ids):
         self.device, self.ids, self.sent = device, ids, {}
         self.dtype = torch.float64 if torch.float64 in dtypes else torch.float32
@@ -129,7 +129,7 @@ class Kernels:
 
     @classmethod
     def made_for(cls, device, dtypes, counts, numels, ids):
-        "Kernels for these layers, or None"
+        "Return kernels for these layers, or None"
         if not all(d in _types for d in dtypes): return None
         _works(device)
         return cls(device, dtypes, counts, numels, ids)
@@ -137,7 +137,7 @@ class Kernels:
 # %% ../../nbs/api/core/triton_rows.ipynb #d1000013
 @patch
 def _table(self:Kernels, kernel, lists):
-    "Addresses of tensors, on the device"
+    "Return the addresses of tensors, on the device"
     none = [0]*len(self.ids)
     now = [none if l is None else [*map(torch.Tensor.data_ptr, of_layers(l, self.ids))] for l in lists]
     if self.sent.get(kernel, (None,))[0] != now:
@@ -157,7 +157,7 @@ def _launch(self:Kernels, kernel, lists, *vectors, **given):
 
 @patch
 def _put(self:Kernels, flat, kernel, lists, *vectors, **given):
-    "Run a kernel that finds a number for every row, and put these into a flat vector"
+    "Run a kernel that computes a value for every row, and write the values into a flat vector"
     here = self.all and flat.dtype == self.dtype and flat.device == self.device
     found = flat if here else flat[self.at.to(flat.device)].to(self.device, self.dtype)
     self._launch(kernel, lists, found, *vectors, **given)
@@ -166,32 +166,32 @@ def _put(self:Kernels, flat, kernel, lists, *vectors, **given):
 # %% ../../nbs/api/core/triton_rows.ipynb #d1000014
 @patch
 def norms(self:Kernels, flat, weights, anchors, moved, square):
-    "As `Rows.norms`: what the entries of rows are joined to, into a flat vector"
+    "Write the combined entries of every row into a flat vector, as `Rows.norms`"
     self._put(flat, _norms, (weights, anchors, moved), square=square, keep=moved is not None)
 
 @patch
 def add_dots_(self:Kernels, flat, grads, weights, anchors, square):
-    "As `Rows.add_dots_`"
+    "Add inner products to a flat vector, as `Rows.add_dots_`"
     self._put(flat, _dots, (grads, weights, anchors), anchored=anchors is not None)
 
 # %% ../../nbs/api/core/triton_rows.ipynb #d1000021
 @lru_cache(None)
 def _works(device):
-    "Compile a kernel now, and see whether it works here"
+    "Compile a kernel and check that it works here (`RuntimeError` if not)"
     one, flat = torch.ones(1, device=device), torch.zeros(1, device=device)
     Kernels(device, [one.dtype]*2, [1], [1], [0]).norms(flat, [one], [-one], None, False)
-    if flat.item() != 2: raise RuntimeError(f"a kernel that should find 2 has found {flat.item()}")
+    if flat.item() != 2: raise RuntimeError(f"a test kernel computed {flat.item()} instead of 2")
 
 # %% ../../nbs/api/core/triton_rows.ipynb #d1000015
 @patch
 def lerp_(self:Kernels, ratios, weights, anchors, out, square, inside):
-    "As `Rows.lerp_`"
+    "Interpolate, as `Rows.lerp_`"
     shares = (ratios if self.all else ratios[self.at.to(ratios.device)]).to(self.device, self.dtype).contiguous()
     self._launch(_lerps, (weights, anchors, out), shares, inside=self._rounds(weights, inside), copy=out is not None)
 
 @patch
 def confine_(self:Kernels, flat, weights, anchors, moved, square, radius):
-    "As `Rows.confine_`"
+    "Project every layer into its ball, as `Rows.confine_`"
     if not self.all: radius = radius[self.layers.to(radius.device)]
     radius = radius.to(self.device, self.dtype)
     self._put(flat, _confine, (weights, anchors, moved), radius, square=square, keep=moved is not None,

@@ -1,4 +1,4 @@
-"""Pictures of a comparison
+"""Plot accuracy in and out of distribution, accuracy against learning rate, and the change of every layer
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/viz/comparison.html.md"""
 
@@ -9,6 +9,7 @@ __all__ = ['plots', 'register_plot', 'show_comparison', 'plot_id_ood', 'plot_rat
 
 # %% ../../nbs/api/viz/comparison.ipynb #09099ce4
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 from matplotlib import pyplot as plt
@@ -18,13 +19,13 @@ from ..evaluate.results import by_seed, comparison_table, rates_table, Results, 
 from .style import axes_or_new, colours, legend_beside, marks, plain_axes, rows_height
 
 # %% ../../nbs/api/viz/comparison.ipynb #722783a1
-plots = {} # Name → function of results, and whether results can be drawn so
+plots = {} # Name → function of results, and whether it applies to given results
 
 def register_plot(
-    name:str, # Of the file
-    when:Callable=lambda results: True, # Whether results can be drawn so
+    name:str, # File name, without `.png`
+    when:Callable=lambda results: True, # Takes results; whether the plot applies to them
 ):
-    "Have `show_comparison` draw a picture: a function of results that returns its axes, or several"
+    "Register a function of results that returns one or several axes, for `show_comparison` to draw"
     def _register(plot):
         plots[name] = plot, when
         return plot
@@ -32,10 +33,10 @@ def register_plot(
 
 # %% ../../nbs/api/viz/comparison.ipynb #f411f183
 def show_comparison(
-    results:Results, # Of `compare`
-    folder, # Made if it is not there
+    results:Results, # From `compare`
+    folder, # Created if it does not exist
 )->Path: # The folder
-    "Write a comparison's tables, and every registered picture that can be drawn"
+    "Write the tables of a comparison and every registered plot that applies to it"
     folder = results.save(folder)
     comparison_table(results).to_csv(folder/"table.csv")
     for name,(plot,when) in plots.items():
@@ -46,22 +47,33 @@ def show_comparison(
     return folder
 
 # %% ../../nbs/api/viz/comparison.ipynb #0df7aec4
+# Marks:  o              s           D            ^           v        P            *
+_looks_of = ("fine_tune_tpgm soup        digrap       auto_rgn    bias     tpgm_posthoc -",
+             "ft             lp_ft       model_stock  norms       -        -            -",
+             "ftp            -           l2_sp        capped_wise mars_sp  ema          -",
+             "beta_average   auto_snr    tpgm_authors spd         -        capped_l2    -",
+             "-              l2_pgm      wise_5       swad        wise     wise_7       mars_pgm",
+             "-              tpgm_capped -            tpgm        -        lp_ft_capped lines") # A row for each colour
+
 def _looks(labels):
     "Method → colour and mark"
-    others = [m for m in labels if m != "lp"]
-    looks = {m: dict(color=colours[i % 6], marker=marks[i % 7]) for i,m in enumerate(others)}
-    return {m: looks.get(m, dict(color="#7f7f7f", marker="X")) for m in labels}
+    known = {m: (c, k) for c,row in zip(colours, _looks_of) for m,k in zip(row.split(), marks) if m != "-"}
+    every = [(colours[i % 6], marks[i % 7]) for i in range(42)]
+    free = [l for l in every if l not in known.values()] + [l for m,l in known.items() if m not in labels]
+    others = [m for m in labels if m not in known and m != "lp"]
+    looks = known | dict(zip(others, cycle(free))) | dict(lp=("#7f7f7f", "X"))
+    return {m: dict(color=looks[m][0], marker=looks[m][1]) for m in labels}
 
 # %% ../../nbs/api/viz/comparison.ipynb #29573333
 @register_plot("id_ood")
 def plot_id_ood(
-    results:Results, # Of `compare`
+    results:Results, # From `compare`
     *,
-    versus:str=None, # The method that others are compared with; None for `results.base`
-    differences:bool=True, # Show paired differences and standard errors; otherwise accuracies and deviations
+    versus:str=None, # The method to compare the others with; None for `results.base`
+    differences:bool=True, # Show paired differences and standard errors; if False, accuracies and standard deviations
     ax=None, # Axes to draw on; a new figure by default
-):
-    "In distribution against out of distribution, a point with error bars for every method"
+): # The axes
+    "Plot ID against OOD accuracy, a point with error bars for every method"
     versus, ax = versus or results.base, axes_or_new(ax, figsize=(7, 4.6))
     found, looks = summary(results, versus), _looks(results.labels)
     what, scale = ("diff", 100/results.about["seeds"]**.5) if differences else ("mean", 100)
@@ -70,7 +82,7 @@ def plot_id_ood(
         at, bar = ([row[f"{side}_{k}"] for side in ("id", "ood")] for k in (what, spread))
         ax.errorbar(100*at[0], 100*at[1], xerr=scale*bar[0], yerr=scale*bar[1], ms=7, capsize=0, elinewidth=1,
                     ls="none", label=row.label, **looks[method])
-    unit = f" minus {results.labels[versus]}, points" if differences else ", %"
+    unit = f" minus {results.labels[versus]}, percentage points" if differences else ", %"
     ax.set(xlabel=f"ID accuracy{unit}", ylabel=f"OOD accuracy{unit}")
     for line in (ax.axhline, ax.axvline) if differences else (): line(0, color="0.5", lw=.8, zorder=0)
     legend_beside(plain_axes(ax))
@@ -78,31 +90,34 @@ def plot_id_ood(
 
 # %% ../../nbs/api/viz/comparison.ipynb #6fd0370d
 def _rate_lines(ax, table, side, labels, looks):
-    "A line and a band for every method"
+    "Draw a line and a band for every method"
     for method in table.index.unique("method"):
         here = 100*table.loc[method]
         mean, spread = here[f"{side}_mean"], here[f"{side}_spread"]
-        ax.plot(here.index, mean, lw=1.6, ms=4, label=labels[method], **looks[method])
+        ax.plot(here.index, mean, lw=1.6, ms=5, label=labels[method], **looks[method])
         ax.fill_between(here.index, mean - spread, mean + spread, color=looks[method]["color"], alpha=.12, lw=0)
 
 def _rate_axis(ax, rates, floor):
-    "Learning rates below, on a logarithmic axis"
+    "Put the learning rates on a logarithmic axis, and start the other one where the best of every line is well visible"
+    best = np.array([np.nanmax(line.get_ydata()) for line in ax.lines])
+    if floor is None: floor = max(0, np.floor(best.min() - max(3, 2*np.ptp(best))))
     ax.set(xscale="log", xlabel="learning rate")
     ax.set_xticks(rates, [f"{lr:g}" for lr in rates], rotation=45)
     ax.minorticks_off()
-    ax.set_ylim(floor, max(ax.get_ylim()[1], floor + 1))
+    top = ax.dataLim.y1
+    ax.set_ylim(floor, max(top + .05*(top - floor), floor + 1))
     plain_axes(ax)
 
 # %% ../../nbs/api/viz/comparison.ipynb #8cb01968
 @register_plot("rates", when=lambda results: results.all_tested)
 def plot_rates(
-    results:Results, # Of `compare(…, test_all=True)`
+    results:Results, # From `compare(…, test_all=True)`
     *,
     names:list=None, # Methods to draw; all by default
     axs=None, # Two axes; a new figure by default
-    floor:float=0., # Where the axes begin, %: a line that leaves through the bottom has collapsed
-):
-    "Learning rate against accuracy, in and out of distribution, a line and a band for every method"
+    floor:float=None, # Lower end of both accuracy axes, %; None: below the best accuracy of every method
+): # The axes
+    "Plot ID and OOD accuracy against the learning rate, a line and a band for every method"
     table, axs = rates_table(results), axes_or_new(axs, 2, figsize=(10, 4), sharex=True)
     rates, base = sorted(table.index.unique("lr")), by_seed(results)
     table = table.loc[list(names or table.index.unique("method"))]
@@ -119,11 +134,11 @@ def plot_rates(
 # %% ../../nbs/api/viz/comparison.ipynb #43a2a77c
 @register_plot("layers", when=lambda results: (results.layers.change > 0).any())
 def plot_layers(
-    results:Results, # Of `compare`
+    results:Results, # From `compare`
     names:list=None, # Methods to draw; all that move the body by default
     ax=None, # Axes to draw on; a new figure by default
-):
-    "Layers × methods, how far each layer moved in units of its pretrained weights, on a logarithmic scale"
+): # The axes
+    "Plot how far each method moved each layer, relative to its pretrained weights, on a logarithmic colour scale"
     moved = results.layers.groupby(["layer", "method"], sort=False).change.mean().unstack(sort=False)
     moved = moved[[m for m in names or results.labels if m in moved and (moved[m] > 0).any()]]
     layers, methods = moved.shape
@@ -132,6 +147,6 @@ def plot_layers(
     every = max(1, layers//60)
     ax.set_yticks(range(0, layers, every), moved.index[::every], fontsize=7)
     ax.set_xticks(range(methods), [results.labels[m] for m in moved], rotation=45, ha="right", fontsize=8)
-    bar = ax.figure.colorbar(image, ax=ax, ticks=range(-4, 1))
+    bar = ax.figure.colorbar(image, ax=ax, ticks=range(-4, 1), label="change, relative to the pretrained weights")
     bar.ax.set_yticklabels(["≤ 0.01 %", "0.1 %", "1 %", "10 %", "≥ 100 %"], fontsize=8)
     return ax

@@ -1,4 +1,4 @@
-"""Radii a person can read: which layers had to change, and how much
+"""Plot which layers changed, how far each was allowed to move, and how radii developed during training
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/viz/radii.html.md"""
 
@@ -28,10 +28,10 @@ from tpgm_fastai.viz.style import (
 
 # %% ../../nbs/api/viz/radii.ipynb #a28c8eec
 class RadiiInterpretation:
-    "What the radii of a run say: `table`, one row a layer, and `log`, one row an epoch or a step"
+    "Tables and plots of a run: `table` has a row for every layer, `log` for every epoch or recorded step"
     def __init__(self,
         table:pd.DataFrame, # From `radii_table`
-        log:pd.DataFrame=None, # A callback's `log()`; None where nobody has kept one
+        log:pd.DataFrame=None, # A callback's `log()`; None if the run has no log
     ): self.table, self.log = table, log
 
     def __repr__(self):
@@ -39,16 +39,16 @@ class RadiiInterpretation:
         return f"RadiiInterpretation of {len(self.table)} layers{kept}"
 
     def top_changes(self,
-        k:int=None, # How many; None for all
-    )->pd.DataFrame: # Rows of `table`, and `together`, the share of a layer and all above it
-        "Where the change went: the layers with the largest share of it first"
+        k:int=None, # Number of layers; None for all
+    )->pd.DataFrame: # Rows of `table`, and `together`, the cumulative share
+        "Return the layers with the largest share of the change, the largest first"
         top = self.table.sort_values("share", ascending=False, kind="stable")
         columns = ["weights", "change", "allowed", "used", "kept", "state", "share", "together"]
         return top.assign(together=top.share.cumsum())[[c for c in columns if c == "together" or c in top]].iloc[:k]
 
 # %% ../../nbs/api/viz/radii.ipynb #bff15e67
 def _log_of(saved):
-    "A callback's log, as `save_radii` wrote it"
+    "Restore a callback's log from what `save_radii` wrote"
     columns, index = pd.MultiIndex.from_tuples(saved["columns"]), pd.Index(saved["index"], name=saved["every"])
     return pd.DataFrame(saved["values"].numpy(), index, columns)
 
@@ -57,10 +57,10 @@ def _log_of(saved):
 def from_file(cls:RadiiInterpretation,
     file, # Written by `save_radii` or by a callback's `save`
 )->RadiiInterpretation:
-    "From saved radii alone, with no model at hand (`OSError` or `ValueError` that says what is wrong with the file)"
+    "Read saved radii, without a model (`OSError` or `ValueError` if the file cannot be used)"
     state = load_tree(file, "radii")
     if "measured" not in state:
-        raise ValueError(f"{file} was written before files said how large the layers are: save it again.")
+        raise ValueError(f"{file} is from an old version and lacks the sizes of the layers: save the radii again.")
     names = list(state["fingerprints"])
     radius = state["radius"].tolist() if "radius" in state else [np.inf]*len(names)
     table = layers_table(dict(zip(names, radius)), **state["measured"])
@@ -68,11 +68,11 @@ def from_file(cls:RadiiInterpretation,
 
 # %% ../../nbs/api/viz/radii.ipynb #07d184fe
 def _reached(table):
-    "Change of every layer before the last radius step"
+    "Return the change of every layer before the last radius update"
     return table.change/table.kept
 
 def _one_projection(table):
-    "Whether all layers that moved are at their bounds, so that a radius says no more than the distance"
+    "Return whether all layers that moved are at their radius, so that radius and distance are the same"
     moved = table.state[table.distance > 0]
     return "kept" in table and (moved == "at its bound").all() and _reached(table).notna().any()
 
@@ -81,7 +81,7 @@ def _one_projection(table):
 def plot_radii(self:RadiiInterpretation,
     *, ax=None, # Axes to draw on; a new figure, as tall as the layers need, by default
 ): # The axes
-    "Distance (bar) and radius (tick) of every layer, relative to its pretrained weights"
+    "Plot distance (bar) and radius (tick) of every layer, relative to its pretrained weights"
     table = self.table
     ax = axes_or_new(ax, figsize=(6, rows_height(len(table), around=.9, most=14)))
     rows, held, bound = np.arange(len(table)), table.state == "at its bound", np.isfinite(table.allowed)
@@ -105,7 +105,7 @@ _faces = {"pinned": pale, "unmoved": "#ffffff", "inside": "#6baed6", "at its bou
 _shades = {"inside": ("Blues", "used"), "at its bound": ("Oranges", "kept")} # State → colours of a column
 
 def _cell(state, layer=None):
-    "How the cell of a layer looks: the darker, the more it used of its radius, or kept of its way"
+    "Return the style of a layer's cell: darker the more it used of its radius, or kept of its distance"
     colours, column = _shades.get(state, (None, None))
     share = getattr(layer, column or "", np.nan)
     face = _faces[state] if np.isnan(share) else plt.get_cmap(colours)(.25 + .65*share)
@@ -113,7 +113,7 @@ def _cell(state, layer=None):
 
 # %% ../../nbs/api/viz/radii.ipynb #761b3236
 def _draw_cells(ax, table, block):
-    "A cell for every layer, a strip for every block"
+    "Draw a cell for every layer, a row for every block"
     place = table.groupby(block).cumcount()
     row = {name: i for i,name in enumerate(dict.fromkeys(block))}
     widest = place.max() + 1
@@ -130,12 +130,12 @@ def _draw_cells(ax, table, block):
 
 # %% ../../nbs/api/viz/radii.ipynb #d06ad8f0
 def _outline(table, blocks, depth):
-    "What is drawn around the change of every block, and its name"
+    "Return the outline around the change of every block, and its label"
     if _one_projection(table): return block_means(_reached(table), table.weights, depth), "before the projection"
     return blocks.allowed.where(blocks.free + blocks.unmoved < blocks.layers), "allowed"
 
 def _draw_bars(change, share, blocks, outline, label):
-    "What every block changed, an outline around that, and its part in the whole change"
+    "Draw the change of every block with its outline, and its share of the whole change"
     rows = np.arange(len(blocks))
     change.barh(rows, outline, height=.76, fc="none", ec="0.5", lw=1, label=label)
     change.barh(rows, blocks.change, height=.5, color=blue, label="used" if label == "allowed" else "kept")
@@ -151,10 +151,10 @@ def _draw_bars(change, share, blocks, outline, label):
 # %% ../../nbs/api/viz/radii.ipynb #209a990b
 @patch
 def plot_blocks(self:RadiiInterpretation,
-    *, depth:int=None, # As in `blocks_table`
+    *, depth:int=None, # Name parts that define a block, as in `blocks_table`
     axs=None, # Three axes that share their y axis; a new figure by default
 ): # The axes
-    "A row for every block, the input on top: the state of its layers, its change, and its share of the whole change"
+    "Plot a row for every block, the input on top: states of its layers, its change, its share of the whole change"
     blocks = blocks_table(self.table, depth)
     size = 8, rows_height(len(blocks), each=.25, around=1.2, least=2.2, most=9)
     axs = axes_or_new(axs, 3, figsize=size, sharey=True, width_ratios=(2.2, 2, 1.2))
@@ -166,14 +166,14 @@ def plot_blocks(self:RadiiInterpretation,
 _titles = dict(radius="allowed (radius)", distance="used (distance)")
 
 def _over_time(log, table):
-    "Radii, where there are any, and distances, relative to the pretrained weights, a column a layer"
+    "Return radii (if logged) and distances, relative to the pretrained weights, a column for every layer"
     kinds = [k for k in _titles if log is not None and k in log.columns.get_level_values(0)]
     if not kinds:
-        raise ValueError("The log has no distance and no radius: pass a callback's `log()` after training, or a file "
-                         "that was saved with `log=`.")
+        raise ValueError("The log has no distances or radii: pass a callback's `log()` after training, or a file saved "
+                         "with `log=`.")
     if strange := table.index.difference(log[kinds[0]].columns).tolist():
         unknown = ", ".join(strange[:5]) + (" …" if len(strange) > 5 else "")
-        raise ValueError(f"The log knows nothing of {unknown}: pass log and table of the same run.")
+        raise ValueError(f"The log has no column for {unknown}: pass the log and the table of the same run.")
     size = table["size"].where(table["size"] > 0)
     return {kind: log[kind].reindex(columns=table.index)/size for kind in kinds}
 
@@ -181,13 +181,13 @@ def _over_time(log, table):
 def _all_values(frames): return np.concatenate([frame.to_numpy().ravel() for frame in frames.values()])
 
 def _differ_much(lines):
-    "Whether a line on a linear axis would be the only one that is seen"
+    "Return whether the lines end more than fifty-fold apart, too far for a linear axis"
     ends = np.concatenate([frame.iloc[-1] for frame in lines.values()])
     ends = ends[np.isfinite(ends) & (ends > 0)]
     return len(ends) > 0 and ends.max() > 50*ends.min()
 
 def _draw_lines(ax, frame):
-    "A line for every column, from dark to light"
+    "Draw a line for every column, from dark to light"
     shades = plt.get_cmap("viridis")(np.linspace(.12, .88, frame.shape[1]))
     mark = "o" if len(frame) < 30 else None
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
@@ -197,10 +197,10 @@ def _draw_lines(ax, frame):
 # %% ../../nbs/api/viz/radii.ipynb #50db5eb2
 @patch
 def plot_history(self:RadiiInterpretation,
-    *, depth:int=None, # A line a block, as in `blocks_table`; None for a line a layer, up to twelve layers
-    axs=None, # An axis for the radii, where there are any, and one for the distances; a new figure by default
+    *, depth:int=None, # Name parts that define a block; None: a line for every layer, or block if there are over twelve
+    axs=None, # One axes for the radii, if logged, and one for the distances; a new figure by default
 ): # The axes
-    "Radius and distance of every layer or block over training (`ValueError` where the log has neither)"
+    "Plot radius and distance of every layer or block over training (`ValueError` if the log has neither)"
     lines = _over_time(self.log, self.table)
     if depth is not None or len(self.table) > 12:
         lines = {kind: block_means(frame.T, self.table.weights, depth).T for kind,frame in lines.items()}
@@ -213,12 +213,12 @@ def plot_history(self:RadiiInterpretation,
         percent_axis(plain_axes(ax, "y").yaxis, span=span)
     axs[0].set_ylim(span[0] if logarithmic else 0)
     axs[0].set_ylabel("relative to\npretrained weights")
-    legend_beside(axs[-1], fontsize=7, ncols=1 + frame.shape[1]//16)
+    legend_beside(axs[-1], ncols=1 + frame.shape[1]//16)
     return axs
 
 # %% ../../nbs/api/viz/radii.ipynb #666e990a
 def _draw_heat(ax, frame, norm):
-    "A row for every column of `frame`, from the first step to the last; what is not above 0 and finite is left pale"
+    "Draw a row for every column of `frame` over all steps; values that are not positive and finite stay pale"
     ax.set_facecolor(pale)
     seen = np.ma.masked_where(~(np.isfinite(frame) & (frame > 0)), frame).T
     image = ax.imshow(seen, aspect="auto", cmap="cividis", norm=norm, interpolation="none")
@@ -229,9 +229,9 @@ def _draw_heat(ax, frame, norm):
 # %% ../../nbs/api/viz/radii.ipynb #ea94f881
 @patch
 def plot_heatmap(self:RadiiInterpretation,
-    *, axs=None, # An axis for the radii, where there are any, and one for the distances; a new figure by default
+    *, axs=None, # One axes for the radii, if logged, and one for the distances; a new figure by default
 ): # The axes
-    "The same as a map, a row a layer; grey where it was free or had not moved (`ValueError` where the log has neither)"
+    "Plot radii and distances as a heat map, pale where free or unmoved (`ValueError` if the log has neither)"
     found = _over_time(self.log, self.table)
     size = 3.2*len(found) + 2, rows_height(len(self.table), each=.17, least=2.2, most=6.5)
     axs = np.atleast_1d(axes_or_new(axs, len(found), figsize=size, sharey=True))
@@ -248,10 +248,10 @@ def plot_heatmap(self:RadiiInterpretation,
 # %% ../../nbs/api/viz/radii.ipynb #0c4a744d
 def compare_radii(
     tables:dict, # Name of a run → its table, from `radii_table`
-    *, column:str="change", # What is compared
-    depth:int=None, # Parts of a layer's name that make a block, as in `blocks_table`; None for single layers
-)->pd.DataFrame: # One row a layer or block, one column a run
-    "A column of several tables, side by side (`ValueError` where there is none, it is unknown, or they share no layer)"
+    *, column:str="change", # Column to compare
+    depth:int=None, # Name parts that define a block, as in `blocks_table`; None for single layers
+)->pd.DataFrame: # A row for every layer or block, a column for every run
+    "Put a column of several tables side by side (`ValueError` for no table, an unknown column, or no common layer)"
     if not tables:
         raise ValueError("There is no table to compare: pass one for each run, {'plain': …, 'within radii': …}.")
     if missing := [name for name,table in tables.items() if column not in table]:
@@ -260,16 +260,16 @@ def compare_radii(
     if depth is not None: tables = {name: blocks_table(table, depth) for name,table in tables.items()}
     together = pd.concat({name: table[column] for name,table in tables.items()}, axis=1)
     if together.notna().sum(axis=1).max() < min(2, len(tables)):
-        raise ValueError(f"{' and '.join(tables)} have no layer in common.")
+        raise ValueError(f"{' and '.join(tables)} have no layer in common: compare runs of the same model.")
     return together
 
 # %% ../../nbs/api/viz/radii.ipynb #af3e98bc
 def plot_compare(
     tables:dict, # Name of a run → its table, from `radii_table`
-    *, depth:int=None, # Parts of a layer's name that make a block; None for single layers up to forty, then blocks
+    *, depth:int=None, # Name parts that define a block; None: single layers, or blocks if there are over forty layers
     ax=None, # Axes to draw on; a new figure by default
 ): # The axes
-    "How much every layer, or block, changed in each of some runs, on a logarithmic scale"
+    "Plot how much every layer or block changed in each of several runs, on a logarithmic scale"
     first = next(iter(tables.values()), ())
     if depth is None and len(first) > 40: depth = max(name.count(".") + 1 for name in layer_blocks(first.index))
     changes = compare_radii(tables, depth=depth)
@@ -289,12 +289,12 @@ def plot_compare(
 # %% ../../nbs/api/viz/radii.ipynb #a4a196f7
 @patch
 def interpret(self:AnchorCallback)->RadiiInterpretation:
-    "Tables and pictures of what the radii say"
+    "Return tables and plots of this callback's radii and distances"
     return RadiiInterpretation(self.table(), self.log() if self.history else None)
 
 @patch
 def show(self:AnchorCallback)->pd.DataFrame: # From `radii_table`
-    "Draw the radii and distances of every layer, or of blocks above sixty layers, and return them as a table"
+    "Plot the radii and distances of every layer, or of blocks above sixty layers, and return them as a table"
     interp = self.interpret()
     if len(interp.table) <= 60: interp.plot_radii()
     else: interp.plot_blocks()
@@ -303,12 +303,12 @@ def show(self:AnchorCallback)->pd.DataFrame: # From `radii_table`
 # %% ../../nbs/api/viz/radii.ipynb #d2fb9e13
 @patch
 def interpret(self:RadiiRecorder)->RadiiInterpretation:
-    "Tables and pictures, with the records as their log"
+    "Return tables and plots, with the records as their log"
     return RadiiInterpretation(radii_table(self.method), self.log())
 
 @patch
 def draw(self:RadiiRecorder):
-    "Draw the picture, in the place of the last one"
+    "Draw the plot named by `live`, in place of the previous one"
     from IPython.display import display
     fig = getattr(self.interpret(), f"plot_{self.live or 'history'}")()[0].figure
     if self.shown: self.shown.update(fig)

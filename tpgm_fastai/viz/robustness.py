@@ -1,4 +1,4 @@
-"""Pictures of effective robustness, and of the curve between two models
+"""Plot OOD against ID accuracy with the line of the baselines, and the curve between two models
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/viz/robustness.html.md"""
 
@@ -16,7 +16,7 @@ from .style import axes_or_new, blue, logit_axis, orange, plain_axes
 
 # %% ../../nbs/api/viz/robustness.ipynb #e4ce45e7
 def _name_points(ax, rows, colour):
-    "Names beside points: those above the line of the baselines on the left, the others on the right"
+    "Write names next to points: on the left for points above the line of the baselines, else on the right"
     for name,row in rows.iterrows():
         offset, side = ((-6, 3), "right") if row.effective > 0 else ((6, -9), "left")
         ax.annotate(str(name), (row.id, row.ood), offset, textcoords="offset points", ha=side, color=colour, fontsize=8)
@@ -25,17 +25,17 @@ def plot_effective_robustness(
     table:pd.DataFrame, # From `effective_robustness`
     *, ax=None, # Axes to draw on; a new figure by default
 ): # The axes
-    "OOD against ID accuracy on logit axes, with the line of the baselines"
+    "Plot OOD against ID accuracy on logit axes, with the line of the baselines"
     ax = axes_or_new(ax, figsize=(4.2, 3.4))
     logit_axis(ax.xaxis, table.id)
     logit_axis(ax.yaxis, table[["ood", "expected"]].to_numpy().ravel())
     limits = np.array([ax.get_xlim(), ax.get_ylim()])
     ends, line = (limits.min(), limits.max()), table.sort_values("id")
-    ax.plot(ends, ends, color="gray", lw=.8, ls=":", label="nothing lost")
+    ax.plot(ends, ends, color="gray", lw=.8, ls=":", label="OOD = ID")
     ax.plot(line.id, line.expected, color=blue, ls="--", lw=1.2)
     baselines, others = table[table.baseline], table[~table.baseline]
     ax.plot(baselines.id, baselines.ood, "o", color=blue, ms=6, label="baselines")
-    ax.plot(others.id, others.ood, "D", color=orange, ms=6, label="others")
+    ax.plot(others.id, others.ood, "D", color=orange, ms=6, label="other models")
     _name_points(ax, others, orange)
     ax.set(xlabel="ID accuracy", ylabel="OOD accuracy")
     plain_axes(ax).legend(frameon=False, fontsize=8, loc="upper left")
@@ -46,7 +46,7 @@ def plot_wise_curve(
     curve:pd.DataFrame, # From `wise_curve`
     *, ax=None, # Axes to draw on; a new figure by default
 ): # The axes
-    "OOD mean against ID accuracy along the line between two models (`ValueError` where there is no OOD domain)"
+    "Plot mean OOD against ID accuracy along the line between two models (`ValueError` if there is no OOD domain)"
     ood = curve["OOD mean"]
     if ood.isna().all(): raise ValueError("The curve has no OOD accuracy to show: evaluate two domains or more.")
     ax, accuracy = axes_or_new(ax, figsize=(4.2, 3.4)), curve.iloc[:, 0]
@@ -56,6 +56,6 @@ def plot_wise_curve(
         ax.plot(*end, mark, color=orange, ms=7)
         ax.annotate(f"α = {alpha:g}", end, (7, 5), textcoords="offset points", color=orange, fontsize=8)
     ax.set(xlabel=f"ID accuracy: {curve.columns[0]}", ylabel="OOD accuracy, mean")
-    for axis in (ax.xaxis, ax.yaxis): axis.set_major_formatter(PercentFormatter(1))
+    for axis in (ax.xaxis, ax.yaxis): axis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     plain_axes(ax).margins(.15)
     return ax

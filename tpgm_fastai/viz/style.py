@@ -1,4 +1,4 @@
-"""What all pictures of the library share: colours, marks and axes
+"""Colours, marks and axes shared by all plots of the library
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/viz/style.html.md"""
 
@@ -18,35 +18,35 @@ import numpy as np
 from ..core.parameters import layer_blocks
 
 # %% ../../nbs/api/viz/style.ipynb #bd423e91
-colours = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00" # Okabe and Ito's, without black and yellow
-marks = "osD^vPh" # One more than colours, so that colour and mark do not repeat together
+colours = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00" # Okabe and Ito, without black and yellow
+marks = "osD^vP*" # Seven, so that 42 pairs of colour and mark differ
 blue, orange, grey, pale = "#4c9bd6", colours[1], "#8c8c8c", "#b5b5b5"
 
 # %% ../../nbs/api/viz/style.ipynb #f3d0fdfe
 def axes_or_new(
-    axes, # What the caller was given: axes, or None
-    n:int=1, # How many axes a new figure has, side by side
-    **kwargs # For `plt.subplots`
+    axes, # Axes to draw on, or None
+    n:int=1, # Number of axes in a new figure, side by side
+    **kwargs # Passed to `plt.subplots`
 ): # `axes`, or those of a new figure
-    "The axes to draw on: those that were passed, or those of a new figure"
+    "Return the given axes, or those of a new figure"
     return plt.subplots(1, n, layout="constrained", **kwargs)[1] if axes is None else axes
 
 def rows_height(
-    n:int, # How many rows
+    n:int, # Number of rows
     *, each:float=.2, # Height of a row, in inches
-    around:float=1., # What stands above and below the rows
-    least:float=2., # The figure is never lower
-    most:float=12., # The figure is never higher
+    around:float=1., # Height above and below the rows, in inches
+    least:float=2., # Smallest height of the figure, in inches
+    most:float=12., # Largest height of the figure, in inches
 )->float: # In inches
-    "Height of a figure that has a row for each of `n` layers, blocks or methods"
+    "Return the height of a figure with a row for each of `n` layers, blocks or methods"
     return float(np.clip(each*n + around, least, most))
 
 # %% ../../nbs/api/viz/style.ipynb #7e0c5d42
 def plain_axes(
     ax, # Axes
-    which="both", # Lines of the grid: "x", "y" or "both"
+    which="both", # Axis of the grid lines: "x", "y" or "both"
 ): # `ax`
-    "Axes with a thin grid and without a box"
+    "Add a thin grid and remove the box"
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis=which, alpha=.25, lw=.6)
     return ax
@@ -54,25 +54,25 @@ def plain_axes(
 # %% ../../nbs/api/viz/style.ipynb #5b203b64
 def legend_above(
     ax, # Axes
-    **kwargs # For `ax.legend`
+    **kwargs # Passed to `ax.legend`
 ): # The legend
-    "A legend above the axes, in the middle"
+    "Put a legend above the axes, centred"
     return ax.legend(**dict(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(.5, 1), ncols=3) | kwargs)
 
 def legend_beside(
     ax, # Axes
-    **kwargs # For `ax.legend`
+    **kwargs # Passed to `ax.legend`
 ): # The legend
-    "A legend on the right of the axes"
+    "Put a legend to the right of the axes"
     return ax.legend(**dict(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, .5)) | kwargs)
 
 # %% ../../nbs/api/viz/style.ipynb #15010369
 def named_rows(
-    ax, # Axes whose row i is drawn at y = i
-    names, # Names of the rows, the first one on top
-    *, most:int=70, # With more rows than that, only their blocks are named
+    ax, # Axes, with row i at y = i
+    names, # Names of the rows, from the top
+    *, most:int=70, # Above this number of rows, only their blocks are named
 ):
-    "Names of layers or blocks on the y axis, from the top to the bottom"
+    "Put names of layers or blocks on the y axis, from top to bottom"
     shown = list(names) if len(names) <= most else layer_blocks(names)
     begins = [i for i,name in enumerate(shown) if not i or name != shown[i - 1]]
     apart = [i for k,i in enumerate(begins) if not k or i - begins[k - 1] > len(names)/most]
@@ -81,18 +81,18 @@ def named_rows(
 
 # %% ../../nbs/api/viz/style.ipynb #bad308fb
 def positive_span(
-    values, # An array
-)->tuple: # Lower and upper end, for a logarithmic axis
-    "Least and largest of the finite values above 0, at most four powers of ten apart; smaller ones count as 0"
+    values, # Array of shares
+)->tuple: # Lower and upper end of a logarithmic axis
+    "Return the range of the positive finite values, at most four powers of ten; smaller values count as 0"
     above = values[np.isfinite(values) & (values > 0)]
     return (max(above.min(), above.max()/1e4), above.max()*1.001) if len(above) else (.1, 1.)
 
 def percent_axis(
-    axis, # Such as `ax.xaxis`
+    axis, # Axis, such as `ax.xaxis`
     *, span:tuple=None, # Lower and upper end of a logarithmic axis, from `positive_span`
-    most:int=5, # Intervals of a linear axis, so that its labels do not touch
+    most:int=5, # Largest number of intervals of a linear axis
 ):
-    "Shares in per cent; on a logarithmic axis 1, 2 and 5, or powers of ten where it spans a hundredfold"
+    "Label shares in per cent; on a logarithmic axis at 1, 2 and 5, or at powers of ten over a hundredfold range"
     axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100*share:.3g} %"))
     if axis.get_scale() != "log": return axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
     low, high = span
@@ -102,10 +102,10 @@ def percent_axis(
 
 # %% ../../nbs/api/viz/style.ipynb #62dfbdf5
 def logit_axis(
-    axis, # Such as `ax.xaxis`
-    values, # Accuracies that are shown, between 0 and 1
+    axis, # Axis, such as `ax.xaxis`
+    values, # Accuracies to show, between 0 and 1
 ):
-    "A logit scale around `values`, with round percentages"
+    "Set a logit scale around `values`, labelled with round percentages"
     ends = np.array([min(values), max(values)])
     odds = ends/(1 - ends)*np.exp([-.3, .3])
     low, high = odds/(1 + odds)
@@ -114,4 +114,4 @@ def logit_axis(
     rounded = [.01, .02, .05, .1, .2, .3, .4, .5, .6, .7, .8, .9, .95, .98, .99]
     axis.set_major_locator(FixedLocator([share for share in rounded if low <= share <= high]))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
