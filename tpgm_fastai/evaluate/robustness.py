@@ -46,7 +46,7 @@ def effective_robustness(
 def _line(baselines, line):
     "Slope and intercept of the line in logits"
     if line is not None:
-        if len(baselines): raise ValueError("Pass either baselines or line=, not both: a line was fitted to models of its own.")
+        if len(baselines): raise ValueError("Pass either baselines or line=, not both: a line has its own baselines.")
         if line in robustness_lines: return robustness_lines[line]
         raise ValueError(f"There is no line for {line!r}: {did_you_mean(line, robustness_lines)}")
     x, y = (logit(baselines[c].to_numpy()) for c in baselines)
