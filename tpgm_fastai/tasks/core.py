@@ -1,4 +1,4 @@
-"""`DomainTask`: one domain to fine-tune on, all domains to test on; and data sets by name
+"""One domain to fine-tune on and all domains to test on, as one object; and data sets by name
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/tasks/core.html.md"""
 
