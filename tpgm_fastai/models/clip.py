@@ -16,6 +16,7 @@ from fastai.learner import Learner
 from fastai.metrics import accuracy
 from fastai.vision.learner import default_split
 from fastcore.foundation import L
+from fastcore.meta import delegates
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -160,6 +161,7 @@ def _head(head, features, n):
     return deepcopy(head)
 
 # %% ../../nbs/api/models/clip.ipynb #8e22f350
+@delegates(Learner.__init__)
 def clip_learner(
     dls:DataLoaders, # Images and classes, normalised with `stats`
     arch="RN50", # Name of an open_clip architecture, or a model from `clip_model` (copied)

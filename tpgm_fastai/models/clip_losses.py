@@ -16,6 +16,7 @@ from fastai.metrics import accuracy
 from fastai.torch_core import params
 from fastcore.basics import patch
 from fastcore.foundation import L
+from fastcore.meta import delegates
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -127,6 +128,7 @@ class FlypLoss(nn.Module):
     def activation(self, out): return out.softmax(-1)
 
 # %% ../../nbs/api/models/clip_losses.ipynb #cl000015
+@delegates(Learner.__init__)
 def flyp_learner(
     dls, # Images and classes, normalised with `clip_stats`
     clip:nn.Module, # CLIP from `clip_model` (copied)

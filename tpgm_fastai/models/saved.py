@@ -94,7 +94,11 @@ def picture_tensor(
 
 class Classifier(nn.Module):
     "Map images (n, 3, size, size) from 0 to 1 to probabilities (n, classes)"
-    def __init__(self, model, mean, std):
+    def __init__(self,
+        model, # Network that returns logits
+        mean, # Mean of each channel, for the normalisation
+        std, # Standard deviation of each channel
+    ):
         super().__init__()
         self.model = model
         for k,v in dict(mean=mean, std=std).items(): self.register_buffer(k, torch.tensor(v).view(1, -1, 1, 1))

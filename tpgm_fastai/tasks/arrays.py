@@ -15,8 +15,12 @@ import torch
 
 # %% ../../nbs/api/tasks/arrays.ipynb #95fe36b4
 class ArraySet:
-    "Images `x` (n, channels, height, width), labels `y` (n,) and class names `vocab`; index it by a number or a list"
-    def __init__(self, x, y, vocab): store_attr(); self.c = len(vocab)
+    "Images `x` (n, channels, height, width), labels `y` (n,) and class names `vocab`; indexed by a number or a list"
+    def __init__(self,
+        x, # (n, channels, height, width) images
+        y, # (n,) class numbers
+        vocab, # Class names
+    ): store_attr(); self.c = len(vocab)
     def __len__(self): return len(self.y)
     def __getitem__(self, i): return self.x[i], self.y[i]
     def new_empty(self): return ArraySet(self.x[:0], self.y[:0], self.vocab)

@@ -131,7 +131,9 @@ def wild_batch(
 # %% ../../nbs/api/tasks/glyphs.ipynb #756a4f87
 class Residual(nn.Module):
     "Residual block: `relu(x + two 3×3 convolutions of x)`, each with BatchNorm"
-    def __init__(self, c):
+    def __init__(self,
+        c, # Channels
+    ):
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(c, c, 3, padding=1, bias=False), nn.BatchNorm2d(c)
         self.conv2, self.bn2 = nn.Conv2d(c, c, 3, padding=1, bias=False), nn.BatchNorm2d(c)

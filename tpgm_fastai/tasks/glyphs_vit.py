@@ -24,7 +24,9 @@ from .glyphs import benchmark_learner, glyph_task
 # %% ../../nbs/api/tasks/glyphs_vit.ipynb #be642400
 class Tokens(nn.Module):
     "Three convolutions of stride 2, and a learned position embedding for each of the 16 tokens"
-    def __init__(self, d):
+    def __init__(self,
+        d, # Width of a token
+    ):
         super().__init__()
         widths = 1, d//4, d//2, d
         self.convs = nn.ModuleList([nn.Conv2d(a, b, 3, 2, 1) for a,b in zip(widths, widths[1:])])
@@ -38,7 +40,10 @@ class Tokens(nn.Module):
 # %% ../../nbs/api/tasks/glyphs_vit.ipynb #8951791b
 class Block(nn.Module):
     "Transformer block: attention and two linear layers, each after a LayerNorm"
-    def __init__(self, d, heads):
+    def __init__(self,
+        d, # Width of a token
+        heads, # Attention heads
+    ):
         super().__init__()
         self.norm1, self.qkv, self.proj = nn.LayerNorm(d), nn.Linear(d, 3*d), nn.Linear(d, d)
         self.norm2, self.fc1, self.fc2, self.heads = nn.LayerNorm(d), nn.Linear(d, 3*d), nn.Linear(3*d, d), heads

@@ -138,7 +138,9 @@ def _minilm():
 # %% ../../nbs/api/tasks/sentiment.ipynb #380f48f3
 class SentenceEncoder(nn.Module):
     "Average BERT's last hidden states over the tokens of a sentence"
-    def __init__(self, bert):
+    def __init__(self,
+        bert, # `BertModel` of transformers
+    ):
         super().__init__()
         self.bert = bert
 
