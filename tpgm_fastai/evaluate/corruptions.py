@@ -47,7 +47,7 @@ class Corrupt(DisplayedTransform):
     def __init__(self,
         corruption:str, # Such as `gaussian_noise`; the package's `get_corruption_names("all")` lists all 19
         severity:int=1, # From 1 (weak) to 5 (strong)
-        seed:int=0, # Of the random draws
+        seed:int=0, # Seed of the random draws
     ):
         known = _library().get_corruption_names("all")
         if corruption not in known:
@@ -69,7 +69,7 @@ def corrupted(
     dl:TfmdDL, # Test loader of PIL images
     corruption:str, # Such as `gaussian_noise`
     severity:int=1, # From 1 (weak) to 5 (strong)
-    *, seed:int=0, # Of the random draws
+    *, seed:int=0, # Seed of the random draws
 )->TfmdDL:
     "Return a loader of the same images, corrupted (`ValueError` if the items are not PIL images)"
     if not len(dl): raise ValueError("The loader is empty.")
@@ -85,7 +85,7 @@ def corruption_errors(
     dl:TfmdDL, # Test loader of PIL images with labels
     corruptions=None, # Names; None for the 15 of ImageNet-C
     *, severities=range(1, 6), # From 1 to 5
-    seed:int=0, # Of the random draws
+    seed:int=0, # Seed of the random draws
 )->pd.DataFrame: # Error from 0 to 1; one row per corruption, one column per severity
     "Measure the error under every corruption and severity"
     names, severities = list(corruptions or _library().get_corruption_names()), list(severities)

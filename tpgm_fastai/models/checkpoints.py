@@ -50,7 +50,7 @@ def read_checkpoint(
     try:
         if path.suffix == ".safetensors": found = load_file(path)
         else: found = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError: raise ValueError(f"There is no checkpoint {file}.") from None
+    except FileNotFoundError: raise ValueError(f"There is no checkpoint {file}: check the path.") from None
     except Exception:
         raise ValueError(f"{file} cannot be read as a checkpoint of weights: it is damaged, of another kind, or holds "
                          "objects other than tensors. Save one with `torch.save(model.state_dict(), file)`.") from None

@@ -84,7 +84,7 @@ def read_domain(
     if not file: raise ValueError(f"{lost}: download it, and {domain}.zip, from {PAGE}.")
     items = read_list(file)
     for line in items.index[~items.path.str.startswith(f"{domain}/")][:1]:
-        raise _at(items, line, f"{items.path[line]} is not of the domain {domain!r}.")
+        raise _at(items, line, f"{items.path[line]} does not belong to the domain {domain!r}.")
     return items
 
 # %% ../../nbs/api/tasks/domainnet.ipynb #7eb27138
@@ -185,7 +185,7 @@ def id_sets(
     id:str, # Domain to fine-tune on
     percent:float=100, # Percentage of the images to use
     *, radius_data:str="split", # As for `with_radius`
-    seed:int=0, # Of the random draws
+    seed:int=0, # Seed of the random draws
 )->tuple: # Set → items; set → origin of its data, in words
     "Divide the ID images into `train`, `valid` and `radius` (`ValueError` if lists are wrong or share an image)"
     if not 0 < percent <= 100: raise ValueError(f"percent must be above 0 and at most 100, not {percent}.")
@@ -249,7 +249,7 @@ def domainnet_task(
     radius_data:str="split", # Half of the validation list for choosing, half for radii; `valid`: all of it for both
     release:str=None, # Required release of the test lists: `original` or `cleaned`; None accepts any
     stats:tuple=domainnet_stats, # Mean and standard deviation of the pixels
-    seed:int=0, # Of subsets and held-out sets
+    seed:int=0, # Seed of subsets and held-out sets
     verify:bool=False, # Open every image first; not needed after `check_domainnet`
     **kwargs # Passed to `listed_task`: `bs`, `size`, `num_workers`
 )->DomainTask:

@@ -23,7 +23,7 @@ def named_once(
     domains:list, # Names of domains
 ):
     "Check that no domain is named twice (`ValueError` if one is)"
-    if len(set(domains)) < len(domains): raise ValueError(f"Every domain can be named once: {', '.join(domains)}.")
+    if len(set(domains)) < len(domains): raise ValueError(f"Name every domain only once, not {', '.join(domains)}.")
 
 # %% ../../nbs/api/tasks/folder.ipynb #54f46401
 def check_domains(

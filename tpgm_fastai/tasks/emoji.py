@@ -102,7 +102,7 @@ def by_family(
 
 def draw_split(
     rows:list, # Dicts with `label` and `family`
-    seed:int, # Of the random division
+    seed:int, # Seed of the random division
 )->list: # `train`, `valid` or `test` for each row
     "Draw a new 50/20/30 split by family within each class"
     rng, out = np.random.RandomState(seed), [None]*len(rows)

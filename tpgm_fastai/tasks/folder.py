@@ -61,7 +61,7 @@ def readable_images(
 # %% ../../nbs/api/tasks/folder.ipynb #c6789a45
 def split_files(
     files:list, # Image files, `…/<class>/<image>`
-    seed:int=0, # Of the random division
+    seed:int=0, # Seed of the random division
     shares:dict=dict(test=.2, valid=.1, radius=.1), # Set → share of each class; the rest goes to `train`
 )->dict: # Set → files
     "Divide files at random, class by class (`ValueError` if a class has too few)"
@@ -108,7 +108,7 @@ def folder_task(
     weights=None, # Checkpoint file of pretrained weights; None: download the published ones; False: random
     size:int=224, # Side length of the input in pixels
     bs:int=64, # Batch size
-    seed:int=0, # Of the division into sets
+    seed:int=0, # Seed of the division into sets
     skip_bad:bool=False, # Skip unreadable images with a warning instead of raising
     num_workers:int=None, # Processes that read images; None for fastai's default
 )->DomainTask:

@@ -48,7 +48,7 @@ def wordnet_ids(
     found = _classes_in(root, "train")
     if len(found) == n_classes: return found
     raise ValueError(f"train has {len(found)} class folders, but the model has {n_classes} outputs. The index of a "
-                     f"class is its place among all of them: extract {FOLDERS['train'][1]} completely.")
+                     f"class is its position among all of them: extract {FOLDERS['train'][1]} completely.")
 
 # %% ../../nbs/api/tasks/imagenet.ipynb #32fca9dd
 def class_index(
@@ -116,7 +116,7 @@ def _check_choice(radius_data, ood):
     if radius_data not in ("train", "split", "valid"):
         raise ValueError(f"radius_data must be 'train', 'split' or 'valid', not {radius_data!r}.")
     if other := [d for d in ood if d not in ("v2", "a", "r", "sketch")]:
-        raise ValueError(f"ood may name v2, a, r and sketch, not {other[0]!r}.")
+        raise ValueError(f"ood may contain v2, a, r and sketch, not {other[0]!r}.")
 
 def _wordnet_id(wnids, file): return wnids[int(name)] if (name := parent_label(file)).isdecimal() else name
 
@@ -131,7 +131,7 @@ def imagenet_task(
     radius_data:str="train", # Held-out data: part of `train`; half of val (`split`); all of val (`valid`)
     n_classes:int=1000, # Number of outputs of the model
     stats:tuple=imagenet_stats, # Mean and standard deviation of the pixels, those of the model's pretraining
-    seed:int=0, # Of the held-out sets
+    seed:int=0, # Seed of the held-out sets
     verify:bool=False, # Open every image first to check it
     **kwargs # Passed to `listed_task`: `bs`, `size`, `num_workers`
 )->DomainTask: # `classes` lists the outputs to score A and R on

@@ -23,7 +23,7 @@ from .core import DomainTask
 def classwise(
     items:pd.DataFrame, # With a column `label`
     share:float, # Of each class, 0 to 1
-    seed:int=0, # Of the order of images within a class
+    seed:int=0, # Seed of the order of images within a class
 )->pd.DataFrame: # Drawn rows of `items`, in their original order
     "Draw a random share of every class, at least one image each"
     drawn = items.sample(frac=1, random_state=seed).groupby("label")
@@ -35,7 +35,7 @@ def with_radius(
     sets:dict, # Set → items, including `valid`
     sources:dict, # Set → origin of its data, in words
     radius_data:str, # `split`: half of `valid` for the radii; `valid`: all of it for both uses
-    seed:int=0, # Of the random halves
+    seed:int=0, # Seed of the random halves
 )->tuple: # `sets` and `sources` with the key `radius` added
     "Add images to learn the radii from (`ValueError` if there are too few)"
     if radius_data not in ("split", "valid"):

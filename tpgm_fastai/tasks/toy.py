@@ -47,7 +47,7 @@ def _toy_learner(dls, cbs=None):
 # %% ../../nbs/api/tasks/toy.ipynb #dca33005
 @register_task("toy", "three classes of points, which train in a second")
 def toy_task(
-    seed:int=0, # Of the random points
+    seed:int=0, # Seed of the random points
 )->DomainTask: # `near` is ID, `none` and `reverse` are OOD
     "Make a task of three classes of points, with a feature that misleads out of distribution"
     def dl(shift, part, **kw):
