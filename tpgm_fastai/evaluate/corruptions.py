@@ -1,4 +1,4 @@
-"""Pictures with noise, blur, weather and compression artefacts, and the mean corruption error
+"""Test on images with noise, blur, weather and compression artefacts, and compute the mean corruption error
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/evaluate/corruptions.html.md"""
 
@@ -28,13 +28,13 @@ from .metrics import prediction_metrics
 def _library():
     try: import imagecorruptions
     except ImportError as e:
-        raise ImportError(f"Corruptions need a package that is not there or does not work here ({e}): "
+        raise ImportError(f"The package for corruptions cannot be imported ({e}). Install it with "
                           "`pip install 'tpgm_fastai[corruptions]'`.") from e
     return imagecorruptions
 
 @contextmanager
 def _numpy_seed(seed):
-    "Numpy's global random numbers from `seed` on, afterwards as if nothing had been drawn"
+    "Seed numpy's global generator, and restore its state afterwards"
     state = np.random.get_state()
     np.random.seed(seed)
     try: yield
@@ -42,12 +42,12 @@ def _numpy_seed(seed):
 
 # %% ../../nbs/api/evaluate/corruptions.ipynb #7b2762c5
 class Corrupt(DisplayedTransform):
-    "Corrupt pictures as ImageNet-C does (`ValueError` for an unknown corruption, or a picture below 32 pixels)"
+    "Corrupt images as ImageNet-C does (`ValueError` for an unknown corruption or an image below 32 pixels)"
     order = 4 # after `Resize` and crops, before `ToTensor`
     def __init__(self,
-        corruption:str, # Such as `gaussian_noise`; the package's `get_corruption_names("all")` lists 19
-        severity:int=1, # 1 to 5
-        seed:int=0, # Of all that is drawn at random
+        corruption:str, # Such as `gaussian_noise`; the package's `get_corruption_names("all")` lists all 19
+        severity:int=1, # From 1 (weak) to 5 (strong)
+        seed:int=0, # Seed of the random draws
     ):
         known = _library().get_corruption_names("all")
         if corruption not in known:
@@ -58,7 +58,7 @@ class Corrupt(DisplayedTransform):
     def encodes(self, x:Image.Image):
         pixels, library = np.array(x.convert("RGB")), _library()
         if min(x.size) < 32:
-            raise ValueError(f"A picture of {x.width} × {x.height} pixels cannot be corrupted: resize to 32 or more.")
+            raise ValueError(f"An image of {x.width} × {x.height} pixels cannot be corrupted: resize to 32 or more.")
         seed = zlib.crc32(f"{self.seed} {self.corruption} {self.severity}".encode(), zlib.crc32(pixels.tobytes()))
         own = {"seed": seed} if "seed" in signature(library.corruption_dict[self.corruption]).parameters else {}
         with _numpy_seed(seed): changed = library.corrupt(pixels, self.severity, self.corruption, **own)
@@ -66,28 +66,28 @@ class Corrupt(DisplayedTransform):
 
 # %% ../../nbs/api/evaluate/corruptions.ipynb #dfc98b72
 def corrupted(
-    dl:TfmdDL, # Test loader of pictures
+    dl:TfmdDL, # Test loader of PIL images
     corruption:str, # Such as `gaussian_noise`
-    severity:int=1, # 1 to 5
-    *, seed:int=0, # Of all that is drawn at random
+    severity:int=1, # From 1 (weak) to 5 (strong)
+    *, seed:int=0, # Seed of the random draws
 )->TfmdDL:
-    "The same pictures, corrupted (`ValueError` where the loader's items are no PIL images)"
+    "Return a loader of the same images, corrupted (`ValueError` if the items are not PIL images)"
     if not len(dl): raise ValueError("The loader is empty.")
     first = dl.dataset[0][0] if isinstance(dl, TfmdDL) else None
     if not isinstance(first, Image.Image):
-        raise ValueError(f"Corruptions change PIL images, and this loader's items are {type(first).__name__}: pass a "
+        raise ValueError(f"Corruptions change PIL images, but this loader's items are {type(first).__name__}: pass a "
                          "loader of an `ImageBlock`, such as `dls.valid` or `dls.test_dl(files, with_labels=True)`.")
     return dl.new(after_item=Pipeline([*dl.after_item.fs, Corrupt(corruption, severity, seed)]))
 
 # %% ../../nbs/api/evaluate/corruptions.ipynb #fb9be92e
 def corruption_errors(
-    learn:Learner, # Single-label classification
-    dl:TfmdDL, # Test loader of pictures with labels
-    corruptions=None, # Names; the 15 of ImageNet-C by default
-    *, severities=range(1, 6), # 1 to 5
-    seed:int=0, # Of all that is drawn at random
-)->pd.DataFrame: # Rows: corruptions; columns: severities; 0 to 1
-    "Error under every corruption and severity"
+    learn:Learner, # Single-label classifier
+    dl:TfmdDL, # Test loader of PIL images with labels
+    corruptions=None, # Names; None for the 15 of ImageNet-C
+    *, severities=range(1, 6), # From 1 to 5
+    seed:int=0, # Seed of the random draws
+)->pd.DataFrame: # Error from 0 to 1; one row per corruption, one column per severity
+    "Measure the error under every corruption and severity"
     names, severities = list(corruptions or _library().get_corruption_names()), list(severities)
     df = pd.DataFrame(index=names, columns=severities, dtype=float).rename_axis(index="corruption", columns="severity")
     for c,s in learner_progress(learn, [(c, s) for c in names for s in severities]):
@@ -102,18 +102,18 @@ alexnet_errors = pd.Series(dict( # AlexNet's mean error over the severities of I
     contrast=.853204, elastic_transform=.646056, pixelate=.717840, jpeg_compression=.606500), name="AlexNet")
 
 def mce(
-    errors:pd.DataFrame, # From `corruption_errors`
-    reference, # The reference model's: as `errors`, or its mean over the five severities for every corruption
-)->pd.Series: # CE of every corruption, and `mCE`; 1 is as bad as the reference
-    "Mean corruption error (`ValueError` where the reference has other corruptions or severities, or no errors)"
+    errors:pd.DataFrame, # Result of `corruption_errors`
+    reference, # Errors of the reference model: like `errors`, or the mean over the five severities by corruption
+)->pd.Series: # CE of every corruption, and `mCE`; 1 equals the reference
+    "Compute the mean corruption error (`ValueError` if the reference lacks a corruption, or has other severities)"
     per_severity = isinstance(reference, pd.DataFrame)
     theirs = list(reference.columns) if per_severity else [1, 2, 3, 4, 5]
     if sorted(errors.columns) != sorted(theirs):
         ours, theirs = (", ".join(map(str, s)) for s in (errors.columns, theirs))
-        raise ValueError(f"The errors are of severities {ours} and the reference of {theirs}: compare equal ones.")
+        raise ValueError(f"errors has severities {ours}, but the reference has {theirs}: use the same for both.")
     reference = (reference.mean(axis=1) if per_severity else pd.Series(reference)).reindex(errors.index)
     if bad := list(reference.index[~(reference > 0)]):
-        raise ValueError(f"The reference has no error, or 0, for {', '.join(bad)}: there is nothing to divide by.")
+        raise ValueError(f"The reference error of {', '.join(bad)} is missing or 0: give one above 0.")
     ce = errors.mean(axis=1)/reference
     ce.loc["mCE"] = ce.mean()
     return ce

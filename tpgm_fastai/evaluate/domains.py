@@ -1,4 +1,4 @@
-"""What the field reports of a fine-tuned model, domain by domain
+"""Accuracy, calibration and out-of-distribution detection of a learner on every domain
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/evaluate/domains.html.md"""
 
@@ -28,7 +28,7 @@ def domain_predictions(
     learn:Learner, # Single-label classification
     dl, # Loader with labels
 )->tuple: # `(n, classes)` probabilities in double precision and `(n,)` labels, on the CPU
-    "Predictions on one domain (`ValueError` where it is empty, has no labels or numbers its classes otherwise)"
+    "Predict one domain (`ValueError` if it is empty, has no labels or orders its classes differently)"
     if not len(dl): raise ValueError("The loader is empty.")
     same_classes(class_names(learn.dls), class_names(dl))
     activate = getattr(learn.loss_func, "activation", partial(torch.softmax, dim=-1))
@@ -36,22 +36,22 @@ def domain_predictions(
     with learn.no_bar(), learn.no_logging(), replacing(learn, "metrics", []), replacing(learn, "loss_func", no_loss):
         out, targets = learn.get_preds(dl=dl, act=noop)
     if not isinstance(targets, torch.Tensor):
-        raise ValueError("The loader has no labels, or several for a picture: make its loader with "
+        raise ValueError("The loader has no labels, or several labels per item: make it with "
                          "`dls.test_dl(items, with_labels=True)`.")
     if (c := get_c(learn.dls)) and out.ndim == 2 and out.shape[1] != c and class_names(learn.dls):
-        raise ValueError(f"The model has {out.shape[1]} outputs and the data have {c} classes: change its head.")
+        raise ValueError(f"The model has {out.shape[1]} outputs and the data have {c} classes: replace its head.")
     return activate(out.as_subclass(torch.Tensor).double()), targets.as_subclass(torch.Tensor)
 
 # %% ../../nbs/api/evaluate/domains.ipynb #1e6fd470
 def evaluate_domains(
     learn:Learner, # Single-label classification
     domains:dict, # Domain → loader with labels
-    *, id:str=None, # The domain that was trained on; the first by default
-    classes:dict=None, # Domain → numbers of the classes it has, for those that have not all
-    before:pd.DataFrame=None, # What this function returned of the same domains before fine-tuning
-    seen:Callable=None, # Called with every domain, its probabilities and labels
-)->pd.DataFrame: # As of `domain_table`; with `before`, what was lost of the accuracy as `forgotten`
-    "What the field reports, of a learner (`ValueError` that names the domain)"
+    *, id:str=None, # Key of the domain that the model was trained on; None for the first
+    classes:dict=None, # Domain → class indices it contains, only for domains that lack some classes
+    before:pd.DataFrame=None, # This function's result on the same domains before fine-tuning
+    seen:Callable=None, # Called as `seen(domain, probabilities, labels)` after each domain
+)->pd.DataFrame: # Like `domain_table`; with `before`, also `forgotten`: the accuracy lost since then
+    "Evaluate a learner on every domain (`ValueError` that names the domain at fault)"
     if not isinstance(domains, dict):
         raise ValueError(f"domains must be a dict of names and loaders, the ID domain first, not {type(domains)}.")
     if not domains:
@@ -68,17 +68,17 @@ def evaluate_domains(
 
 # %% ../../nbs/api/evaluate/domains.ipynb #1e6fd471
 def _beside(df, before):
-    "With what was lost of each domain's accuracy"
+    "Add the accuracy that each domain has lost"
     if list(df.index) != list(before.index) or not df.n.equals(before.n):
-        raise ValueError(f"The table before is of other tests: {', '.join(before.index)}, and this one of "
-                         f"{', '.join(df.index)}, or they have other numbers of items.")
+        raise ValueError(f"before= holds other tests ({', '.join(before.index)}) than this evaluation "
+                         f"({', '.join(df.index)}), or other numbers of items: evaluate the same loaders both times.")
     df.insert(2, "forgotten", before.accuracy - df.accuracy)
     return df
 
 # %% ../../nbs/api/evaluate/domains.ipynb #d40b7c2d
 def learner_progress(
-    learn:Learner, # Whose settings are followed
-    items:list, # What is worked through
-): # Iterable
-    "A progress bar over `items`, where the learner shows such"
+    learn:Learner, # Decides whether a bar is shown
+    items:list, # Items to iterate over
+): # Iterable over `items`
+    "Show a progress bar over `items` if the learner shows progress"
     return progress_bar(items, leave=False) if hasattr(learn, "progress") else items

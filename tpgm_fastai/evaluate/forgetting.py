@@ -1,4 +1,4 @@
-"""How much did it forget? One number, with its error
+"""Measure how much a fine-tuned model has forgotten, with a standard error
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/evaluate/forgetting.html.md"""
 
@@ -28,7 +28,7 @@ from ..methods.averaging import as_state, check_two
 
 # %% ../../nbs/api/evaluate/forgetting.ipynb #fg000006
 class _Items(Callback):
-    "Loss of every item, and the share of its answers that are right"
+    "Record the loss of every item, and the share of its predictions that are right"
     order = 100
     def before_validate(self): self.losses, self.rights = [], []
     def after_batch(self):
@@ -42,7 +42,7 @@ class _Items(Callback):
 def _plain(ts): return torch.cat([t.as_subclass(torch.Tensor) for t in ts]).double().numpy() if ts else None
 
 def _answers(learn, dl):
-    "Loss and accuracy of every item; None for what there is not"
+    "Loss and accuracy of every item; None if not available"
     items = _Items()
     single = learn.loss_not_reduced() if hasattr(learn.loss_func, "reduction") else nullcontext()
     with learn.no_bar(), learn.no_logging(), single: learn.validate(dl=dl, cbs=[items])
@@ -50,14 +50,14 @@ def _answers(learn, dl):
 
 # %% ../../nbs/api/evaluate/forgetting.ipynb #fg000008
 def _probed(learn, fit_dl, dl):
-    "Loss and accuracy of every item, of a head that is fitted to the features"
+    "Loss and accuracy of every item, from a linear head fitted to the features"
     layer, = head_of(learn).values()
     (x, y), (test_x, test_y) = (features(learn.model, layer, d) for d in (fit_dl, dl))
     if unseen := sorted({*test_y.tolist()} - {*y.tolist()}):
-        raise ValueError(f"The data to fit a head on has no item of class {unseen[0]}, which is asked for.")
+        raise ValueError(f"The loader in probe= has no item of class {unseen[0]}, but the test has: add some.")
     few, count = (f(np.unique(y, return_counts=True)[1]) for f in (min, len))
     if few < 3 or count < 2:
-        raise ValueError("A head needs two classes or more to be fitted, and three items of each.")
+        raise ValueError("Fitting a head needs two classes or more in probe=, and three items of each.")
     spread = x.std() or 1.
     fit = LogisticRegressionCV(Cs=np.logspace(-3, 1, 5), cv=3, scoring="neg_log_loss", max_iter=300, tol=1e-3,
                                l1_ratios=(0.,), use_legacy_attributes=False)
@@ -68,7 +68,7 @@ def _probed(learn, fit_dl, dl):
 
 # %% ../../nbs/api/evaluate/forgetting.ipynb #fg000010
 def _row(before, after):
-    "What one loader says; the errors are of the mean of paired differences"
+    "Result of one loader; the errors are standard errors of the mean paired difference"
     row = dict(n=len(before[0]))
     for (name, change, sign),a,b in zip((("loss", "rise", 1), ("accuracy", "fall", -1)), before, after):
         if a is None: continue
@@ -86,7 +86,7 @@ def _table(rows):
 
 # %% ../../nbs/api/evaluate/forgetting.ipynb #fg000011
 def _pretrained(learn, before, probe):
-    "The state to be loaded for the model before; where a probe is asked, it keeps the head of now"
+    "State dict of the model before; with a probe, it keeps the current head"
     state = as_state("before", before)
     now = unwrap(learn.model).state_dict()
     if probe is None:
@@ -94,19 +94,19 @@ def _pretrained(learn, before, probe):
         return clone_state(state)
     head = {f"{n}.{k}" for n,layer in head_of(learn).items() for k in ("weight", "bias")}
     if lost := [k for k,v in now.items() if k not in head and (k not in state or state[k].shape != v.shape)]:
-        raise ValueError(f"The model before has no {shortened(lost)}, or of another shape: pass the weights that this "
+        raise ValueError(f"before= lacks {shortened(lost)}, or has other shapes: pass the weights that this "
                          "model was fine-tuned from.")
     return clone_state(now | {k: state[k] for k in now if k not in head})
 
 # %% ../../nbs/api/evaluate/forgetting.ipynb #fg000012
 def forgetting(
-    learn:Learner, # After fine-tuning; its weights are put back at the end
-    before, # Before it: a copied state dict, or a module
-    loaders:dict, # Name → loader with labels, of what the model could do before
+    learn:Learner, # After fine-tuning; its weights are restored at the end
+    before, # The model before fine-tuning: a copied state dict or a module
+    loaders:dict, # Name → loader with labels, data of the old task
     *,
-    probe:dict=None, # Name → loader to fit a head on, for classes that the model's own head does not have
-)->pd.DataFrame: # One row a loader, and `mean`; `rise` of the loss, `fall` of the accuracy (0 to 1), their errors
-    "How much a model has forgotten (`ValueError` that names the loader)"
+    probe:dict=None, # Name → loader to fit a linear head on, if the model's own head lacks the old classes
+)->pd.DataFrame: # One row per loader, and `mean`; `rise` in loss, `fall` in accuracy (0 to 1), standard errors
+    "Measure how much a model has forgotten (`ValueError` that names the loader at fault)"
     _check(learn, loaders, probe)
     def ask(d):
         with naming_domain(d):
@@ -120,7 +120,7 @@ def forgetting(
 
 # %% ../../nbs/api/evaluate/forgetting.ipynb #fg000013
 def _check(learn, loaders, probe):
-    if not loaders: raise ValueError("There is nothing to ask: pass a dict of names and loaders of the old task.")
+    if not loaders: raise ValueError("There are no loaders: pass a dict of names and loaders of the old task.")
     for d,dl in loaders.items():
         with naming_domain(d):
             if not len(dl): raise ValueError("The loader is empty.")

@@ -1,4 +1,4 @@
-"""Accuracy, calibration and detection from predictions, domain by domain
+"""Accuracy, calibration and out-of-distribution detection from stored predictions
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/evaluate/metrics.html.md"""
 
@@ -20,9 +20,9 @@ import torch
 def calibration_error(
     confidence:torch.Tensor, # (n,) probability of the predicted class
     right:torch.Tensor, # (n,) whether the prediction is right
-    bins:int=15, # Of equal width
-)->float: # 0 to 1; NaN where a confidence is
-    "Expected calibration error (Guo et al., ICML 2017)"
+    bins:int=15, # Number of bins of equal width
+)->float: # 0 to 1; NaN if any confidence is NaN
+    "Compute the expected calibration error (Guo et al., ICML 2017)"
     confidence = confidence.double()
     if confidence.isnan().any(): return np.nan
     edges = torch.arange(1, bins, dtype=torch.double)/bins
@@ -30,16 +30,16 @@ def calibration_error(
     return torch.bincount(bin, confidence - right.double(), minlength=bins).abs().sum().item()/len(bin)
 
 # %% ../../nbs/api/evaluate/metrics.ipynb #bad51922
-_several = "models that give a picture several labels are not supported."
+_several = "models with several labels per item are not supported."
 
 def _check(probs, targets):
-    "Say in a sentence what cannot be scored"
+    "Raise `ValueError` for what cannot be scored"
     if probs.ndim != 2 or targets.numel() != len(probs) or targets.is_floating_point():
-        raise ValueError("There must be a row of probabilities and a class number for each picture, not "
+        raise ValueError("Each item needs a row of probabilities and a class number, but the shapes are "
                          f"{tuple(probs.shape)} and {tuple(targets.shape)}: {_several}")
-    if not len(probs): raise ValueError("There is nothing to score: no pictures.")
+    if not len(probs): raise ValueError("There is nothing to score: pass one prediction or more.")
     if ((probs.sum(1) - 1).abs() > .01).any():
-        raise ValueError(f"The model's outputs are no probabilities that sum to 1, as of one class of many: {_several}")
+        raise ValueError(f"The model's outputs are not probabilities that sum to 1: {_several}")
     n, low, high = probs.shape[1], int(targets.min()), int(targets.max())
     if low < 0 or high >= n:
         raise ValueError(f"There is a label {high if high >= n else low}, but the model has {n} classes, 0 to {n - 1}: "
@@ -47,7 +47,7 @@ def _check(probs, targets):
 
 # %% ../../nbs/api/evaluate/metrics.ipynb #94fae1cc
 def _among(probs, targets, classes):
-    "Predictions among some of the classes, which are numbered anew"
+    "Restrict predictions to some of the classes, and renumber these"
     n, classes = probs.shape[1], [int(c) for c in classes]
     if len(set(classes)) < max(len(classes), 2) or not set(classes) <= set(range(n)):
         raise ValueError(f"The classes to choose from must be two or more different numbers from 0 to {n - 1}, "
@@ -62,9 +62,9 @@ def _among(probs, targets, classes):
 def prediction_metrics(
     probs:torch.Tensor, # (n, classes) probabilities
     targets:torch.Tensor, # (n,) class numbers
-    classes=None, # Numbers of the classes to choose from; None for all
+    classes=None, # Class indices to choose from; None for all
 )->dict: # `n`, `accuracy`, `ece`, `nll`, `brier`
-    "Accuracy and calibration of predictions (`ValueError` where they are not of one class a picture)"
+    "Compute accuracy and calibration of predictions (`ValueError` if they are not of one class per item)"
     p = probs.double()
     _check(p, targets)
     y = targets.flatten().long()
@@ -78,10 +78,10 @@ def prediction_metrics(
 
 # %% ../../nbs/api/evaluate/metrics.ipynb #93fb316a
 def detection_auroc(
-    id, # (n,) confidences on the ID domain
-    ood, # (m,) confidences on another
-)->float: # 0 to 1; NaN where a confidence is
-    "How well confidence tells two domains apart (`ValueError` where one has no pictures)"
+    id, # (n,) array of confidences on the ID domain
+    ood, # (m,) array of confidences on another domain
+)->float: # 0 to 1; NaN if any confidence is NaN
+    "Measure how well confidence tells two domains apart (`ValueError` if one of them is empty)"
     if not len(id) or not len(ood):
         raise ValueError("Detection compares the confidences on two domains, and one of them is empty: pass "
                          "predictions of both.")
@@ -92,18 +92,18 @@ def detection_auroc(
 # %% ../../nbs/api/evaluate/metrics.ipynb #3402f2ce
 @contextmanager
 def naming_domain(
-    domain:str, # Name
+    domain:str, # Name that the message starts with
 ):
-    "Say which domain a `ValueError` of the block is about"
+    "Prefix the message of a `ValueError` in the block with the domain's name"
     try: yield
     except ValueError as e: raise ValueError(f"Domain {domain!r}: {str(e)[:1].lower()}{str(e)[1:]}") from e
 
 # %% ../../nbs/api/evaluate/metrics.ipynb #0890e260
 def domain_table(
-    predictions, # Domain → `(probs, targets)`, the ID domain first: a dict, or pairs that are made one by one
-    classes:dict=None, # Domain → numbers of the classes it has, for those that have not all
+    predictions, # Domain → `(probs, targets)`, the ID domain first: a dict or an iterable of pairs
+    classes:dict=None, # Domain → class indices it contains, only for domains that lack some classes
 )->pd.DataFrame: # Rows: the domains and `OOD mean`; columns: `n`, `accuracy`, `drop`, `ece`, `nll`, `brier`, `auroc`
-    "What the field reports, from stored predictions (`ValueError` that names the domain)"
+    "Tabulate all metrics of stored predictions (`ValueError` that names the domain at fault)"
     rows, id = {}, None
     for d,(probs,targets) in predictions.items() if isinstance(predictions, dict) else predictions:
         with naming_domain(d): row = prediction_metrics(probs, targets, (classes or {}).get(d))
@@ -121,8 +121,8 @@ _forms = dict(n="{:.0f}", nll="{:.2f}", brier="{:.2f}")
 
 def show_domains(
     table:pd.DataFrame, # From `domain_table` or `evaluate_domains`
-)->pd.DataFrame: # Texts
-    "A table for people: per cent, except for counts, likelihoods and Brier scores"
+)->pd.DataFrame: # Same shape, formatted as text
+    "Format a table for reading: per cent, except for counts, likelihoods and Brier scores"
     def text(form, v): return form.format(v) if pd.notna(v) else "–"
     columns = {c: [text(_forms.get(c, "{:.1%}"), v) for v in table[c]] for c in table}
     return pd.DataFrame(columns, index=table.index)
@@ -131,6 +131,6 @@ def show_domains(
 def accuracies(
     table:pd.DataFrame, # From `domain_table` or `evaluate_domains`
 )->dict: # `id`, `ood` (domain → accuracy) and `ood_mean` (None for one domain), all 0 to 1
-    "Accuracy on the ID domain, on the others, and the mean over the others"
+    "Extract the accuracy on the ID domain, on each other domain, and the mean over the others"
     (_,id),*ood = table.accuracy.drop("OOD mean").items()
     return dict(id=id, ood=dict(ood), ood_mean=float(table.accuracy["OOD mean"]) if ood else None)

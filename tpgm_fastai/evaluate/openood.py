@@ -1,4 +1,4 @@
-"""Out-of-distribution detection on OpenOOD's lists
+"""Out-of-distribution detection on the benchmarks of OpenOOD
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/evaluate/openood.html.md"""
 
@@ -22,10 +22,10 @@ from .metrics import detection_auroc, naming_domain
 
 # %% ../../nbs/api/evaluate/openood.ipynb #00d00007
 def read_imglist(
-    file, # Lines `path label`
-    images, # Folder that the paths begin in
+    file, # Text file of lines `path label`
+    images, # Folder that the paths are relative to
 )->list: # Paths
-    "The pictures of a list of OpenOOD (`ValueError` that names file and line)"
+    "Read the image paths of an OpenOOD list (`ValueError` that names file and line)"
     file, found = Path(file), []
     for i,line in enumerate(file.read_text("utf-8-sig").splitlines(), 1):
         if not line.strip(): continue
@@ -36,19 +36,19 @@ def read_imglist(
         found.append(Path(images)/path)
     if not found: raise ValueError(f"{file.name} is empty: download it again.")
     if not found[0].is_file():
-        raise ValueError(f"{file.name}, line 1: {found[0]} is not there. Download the pictures of this set, too.")
+        raise ValueError(f"{file.name}, line 1: {found[0]} is not there. Download the images of this set, too.")
     return found
 
 # %% ../../nbs/api/evaluate/openood.ipynb #00d00009
 _cifar = dict(near=("cifar100", "cifar10", "tin"), far=("mnist", "svhn", "texture", "places365"))
 _imagenet = dict(near=("ssb_hard", "ninco"), far=("inaturalist", "textures", "openimage_o"))
-openood_groups = dict(cifar10=_cifar, cifar100=_cifar, imagenet200=_imagenet, imagenet=_imagenet) # Of OpenOOD 1.5
+openood_groups = dict(cifar10=_cifar, cifar100=_cifar, imagenet200=_imagenet, imagenet=_imagenet) # As in OpenOOD 1.5
 
 def openood_files(
     root, # OpenOOD's folder `data`
     benchmark:str="cifar10", # A key of `openood_groups`
-)->dict: # (group, set) → paths; the pictures of the model's classes come first, and their group is "id"
-    "The test pictures of a benchmark (`ValueError` that names what is missing)"
+)->dict: # (group, set) → paths; images of the model's classes come first, with the group "id"
+    "List the test images of a benchmark (`ValueError` that names the missing file)"
     if benchmark not in openood_groups:
         raise ValueError(f"There is no benchmark {benchmark!r}: {did_you_mean(benchmark, openood_groups)}")
     root = Path(root)
@@ -63,29 +63,29 @@ def openood_files(
 
 # %% ../../nbs/api/evaluate/openood.ipynb #00d00011
 def false_alarms(
-    id, # (n,) confidences on pictures of the model's classes
-    ood, # (m,) confidences on others
-    found:float=.95, # Share of the others that is found
-)->float: # Share of the model's own that is taken for others; NaN where a confidence is
-    "False alarms at a share that is found (FPR95, as OpenOOD counts it)"
+    id, # (n,) confidences on images of the model's classes
+    ood, # (m,) confidences on other images
+    found:float=.95, # Share of the other images to detect
+)->float: # Share of the model's own images taken for others; NaN if any confidence is NaN
+    "Compute the rate of false alarms at a given detection rate (FPR95, as OpenOOD counts it)"
     scores = np.concatenate([id, ood])
     if not np.isfinite(scores).all(): return np.nan
     false, true, _ = roc_curve(np.repeat([0, 1], [len(id), len(ood)]), -scores)
     return float(false[np.argmax(true >= found)])
 
 def _confidence(learn, files):
-    "Largest probability of every picture"
+    "Largest probability of every image"
     with learn.no_bar(), learn.no_logging():
         probs, _ = learn.get_preds(dl=learn.dls.test_dl(files))
     return probs.as_subclass(torch.Tensor).double().max(1).values.numpy()
 
 # %% ../../nbs/api/evaluate/openood.ipynb #00d00019
 def evaluate_openood(
-    learn:Learner, # Image classification, with one class a picture
+    learn:Learner, # Image classifier with one class per image
     root, # OpenOOD's folder `data`
     benchmark:str="cifar10", # A key of `openood_groups`
-)->pd.DataFrame: # Rows: the sets and the means of the groups; columns: `group`, `n`, `auroc`, `fpr95`
-    "How well a model's confidence tells pictures of its classes from others (OpenOOD 1.5)"
+)->pd.DataFrame: # One row per set, and group means; columns: `group`, `n`, `auroc`, `fpr95`
+    "Measure how well confidence tells images of the model's classes from others (OpenOOD 1.5)"
     files, rows, id = openood_files(root, benchmark), {}, None
     for group,name in learner_progress(learn, list(files)):
         with naming_domain(name): found = _confidence(learn, files[group, name])

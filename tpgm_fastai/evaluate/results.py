@@ -1,4 +1,4 @@
-"""What a comparison has found, and its tables
+"""All runs of a comparison as three tables, and summaries of them
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/evaluate/results.html.md"""
 
@@ -28,31 +28,31 @@ def _read_csv(file):
 # %% ../../nbs/api/evaluate/results.ipynb #d512327b
 @dataclass
 class Results:
-    "What a comparison has found"
-    about:dict # Task, settings that were chosen, labels, versions
-    trained:pd.DataFrame # One row a run: `method`, `seed`, `setting`, `lr`, `chosen`, `valid`, `seconds`, `diverged`
-    tested:pd.DataFrame # One row a run and domain: `method` to `chosen`, `domain`, `ood`, columns of `domain_table`
-    layers:pd.DataFrame # One row a chosen run and layer: `method`, `seed`, `layer`, `distance`, `change`
+    "All runs of a comparison"
+    about:dict # Task, chosen settings, labels, versions
+    trained:pd.DataFrame # One row per run: `method`, `seed`, `setting`, `lr`, `chosen`, `valid`, `seconds`, `diverged`
+    tested:pd.DataFrame # One row per run and domain: `method` to `chosen`, `domain`, `ood`, columns of `domain_table`
+    layers:pd.DataFrame # One row per chosen run and layer: `method`, `seed`, `layer`, `distance`, `change`
 
     @property
-    def labels(self)->dict: # Method → what tables call it
+    def labels(self)->dict: # Method → its name in tables
         return self.about["labels"]
 
     @property
     def base(self)->str: # A method
-        "What others are compared with: LP-FT, or fine-tuning, or the first method"
+        "The baseline of all differences: LP-FT if it was run, else fine-tuning, else the first method"
         return next((m for m in ("lp_ft", "ft") if m in self.labels), next(iter(self.labels)))
 
     @property
     def all_tested(self)->bool:
-        "Whether every setting has been tested, and there was more than one"
+        "Whether there were several settings and all were tested"
         trained, tested = (set(zip(runs.method, runs.setting)) for runs in (self.trained, self.tested))
         return trained == tested and not self.tested.chosen.all()
 
 # %% ../../nbs/api/evaluate/results.ipynb #dcd9fac6
 @patch
 def save(self:Results,
-    folder, # Made if it is not there
+    folder, # Created if missing
 )->Path: # The folder
     "Write `about.json`, `trained.csv`, `tested.csv` and `layers.csv`"
     folder = Path(folder)
@@ -63,37 +63,37 @@ def save(self:Results,
 
 @patch(cls_method=True)
 def load(cls:Results,
-    folder, # Where `save` wrote
+    folder, # Folder written by `save`
 )->Results:
-    "Read what `save` wrote (`ValueError` where it is not there)"
+    "Read the files of `save` (`ValueError` if they are missing or unreadable)"
     folder = Path(folder)
     try: return cls(json.loads((folder/"about.json").read_text()), *(_read_csv(folder/f"{k}.csv") for k in _tables))
     except (OSError, ValueError) as e: raise ValueError(f"{folder} holds no results of a comparison: {e}") from None
 
 # %% ../../nbs/api/evaluate/results.ipynb #84250390
 def _sides(rows, key, metric="accuracy"):
-    "Mean of a column over the ID domain and over the OOD domains, as columns `id` and `ood`, with `key` as index"
+    "Average a column over the ID and over the OOD domains: columns `id` and `ood`, index `key`"
     return rows.groupby([*key, "ood"])[metric].mean().unstack().rename(columns={False: "id", True: "ood"})
 
 def _paired(here, other):
-    "Mean and spread of differences, seed by seed, and the p-value; NaN where there is one seed or no difference"
+    "Mean and standard deviation of paired differences, and the p-value (NaN for one seed or equal differences)"
     difference = here - other
     p = ttest_rel(here, other).pvalue if len(difference) > 1 and difference.std() > 0 else np.nan
     return dict(diff=difference.mean(), diff_sd=difference.std(), p=p)
 
 # %% ../../nbs/api/evaluate/results.ipynb #c61dc74b
 def by_seed(
-    results:Results, # Of `compare`
+    results:Results, # Result of `compare`
     metric:str="accuracy", # A column of `results.tested`
 )->pd.DataFrame: # Columns `id` and `ood`, index `method` and `seed`
-    "A column of the tests of every chosen run, in and out of distribution"
+    "Average a metric of every chosen run over the ID and over the OOD domains"
     return _sides(results.tested[results.tested.chosen], ["method", "seed"], metric)
 
 def by_domain(
-    results:Results, # Of `compare`
+    results:Results, # Result of `compare`
     metric:str="accuracy", # A column of `results.tested`
 )->pd.DataFrame: # Methods × domains, ID first, and `OOD mean`
-    "A column of the tests of every chosen setting, mean over the seeds"
+    "Average a metric of every chosen setting over the seeds, for each domain"
     chosen = results.tested[results.tested.chosen]
     table = chosen.groupby(["method", "domain"], sort=False)[metric].mean().unstack(sort=False)
     table = table.loc[list(results.labels), list(dict.fromkeys(chosen.domain))]
@@ -101,7 +101,7 @@ def by_domain(
 
 # %% ../../nbs/api/evaluate/results.ipynb #96abf02e
 def _summary_row(results, by, method, versus):
-    "A row of `summary`"
+    "One row of `summary`"
     runs = results.trained[(results.trained.method == method) & results.trained.chosen]
     row = dict(label=results.labels[method], setting=runs.setting.iloc[0], valid=runs.valid.mean(),
                seconds=runs.seconds.median(), diverged=int(runs.diverged.sum()))
@@ -113,18 +113,18 @@ def _summary_row(results, by, method, versus):
     return row | _forgotten(by, method)
 
 def _forgotten(by, method):
-    "What a method has lost out of distribution beside the probe of the same seed, the model before fine-tuning"
+    "OOD accuracy lost compared to the probe of the same seed, which is the model before fine-tuning"
     if "ood" not in by or "lp" not in by.index: return {}
     lost = by.loc["lp", "ood"] - by.loc[method, "ood"] if method != "lp" else pd.Series(dtype=float)
     return dict(forgotten_mean=lost.mean(), forgotten_sd=lost.std())
 
 # %% ../../nbs/api/evaluate/results.ipynb #1ffce3a3
 def summary(
-    results:Results, # Of `compare`
-    versus:str=None, # The method that others are compared with; None for `results.base`
+    results:Results, # Result of `compare`
+    versus:str=None, # Baseline of the differences, a method; None for `results.base`
     metric:str="accuracy", # A column of `results.tested`
-)->pd.DataFrame: # One row a method; `id_…` and `ood_…`: mean, sd, diff, diff_sd, p; `forgotten_…`: mean, sd
-    "Mean, spread and paired differences of the chosen settings (`ValueError` where `versus` is not there)"
+)->pd.DataFrame: # One row per method; `id_…` and `ood_…`: mean, sd, diff, diff_sd, p; `forgotten_…`: mean, sd
+    "Summarise the chosen settings: mean, spread, paired differences (`ValueError` if `versus` was not run)"
     by, versus = by_seed(results, metric), versus or results.base
     if versus not in by.index:
         raise ValueError(f"There is no {versus!r} among {', '.join(results.labels)}: compare with one of those.")
@@ -133,18 +133,18 @@ def summary(
 
 # %% ../../nbs/api/evaluate/results.ipynb #fe637f66
 def _per_cent(means, spreads, stars=itertools.repeat(1), sign=""):
-    "Texts: per cent, the spread where there is one, and a star where the p-value is small"
+    "Format as per cent, with the spread if there is one, and a star if p < 0.05"
     def text(mean, sd, p):
         spread = "" if np.isnan(sd) else f"\u00a0±\u00a0{100*sd:.1f}"
         return f"{100*mean:{sign}.1f}{spread}" + ("\u00a0*" if p < .05 else "")
     return ["" if np.isnan(row[0]) else text(*row) for row in zip(means, spreads, stars)]
 
 def _named(label, diverged, seeds):
-    "A method's label, and that runs of it diverged"
+    "A method's label, with the number of diverged runs"
     return f"{label} ({'' if seeds == 1 else f'{diverged} of {seeds} '}diverged)" if diverged else label
 
 def _caption(about, versus, forgotten=False):
-    "What the columns of a table are"
+    "Explain the columns of a table"
     seeds, settings = about["seeds"], max(map(len, about["settings"].values()))
     base = about["labels"][versus]
     caption = f"Accuracy in per cent with one seed; Δ: difference to {base}."
@@ -153,17 +153,17 @@ def _caption(about, versus, forgotten=False):
                    f"Δ: paired difference to {base}, * where p < 0.05 (t-test).")
     chosen = f"Settings were chosen on ID validation data, among {settings} for each method."
     leak = " The radii learned from that same data." if about["radius_data"] == "valid" else ""
-    lost = (" Forgotten: OOD accuracy lost beside the linear probe, which is the model before fine-tuning; a minus "
-            "says that it was gained.") if forgotten else ""
+    lost = (" Forgotten: OOD accuracy lost compared to the linear probe, which is the model before fine-tuning; "
+            "a negative value is a gain.") if forgotten else ""
     return f"{caption} {chosen if settings > 1 else 'Every method had one setting.'}{leak}{lost}"
 
 # %% ../../nbs/api/evaluate/results.ipynb #7fc9f559
 def comparison_table(
-    results:Results, # Of `compare`
-    versus:str=None, # The method that others are compared with; None for `results.base`
-    detail:bool=False, # Every OOD domain, and the median of the seconds as well
-)->pd.DataFrame: # Texts; `attrs["caption"]` says what they are
-    "The field's table: accuracy in per cent, mean ± sd over the seeds, and paired differences"
+    results:Results, # Result of `compare`
+    versus:str=None, # Baseline of the differences, a method; None for `results.base`
+    detail:bool=False, # Also show every OOD domain and the median training time in seconds
+)->pd.DataFrame: # Formatted text; `attrs["caption"]` explains it
+    "Format a comparison: accuracy in per cent, mean ± sd over the seeds, and paired differences"
     versus = versus or results.base
     found, columns = summary(results, versus), {}
     for side,name in dict(id="ID", ood="OOD").items():
@@ -183,15 +183,15 @@ def comparison_table(
 
 # %% ../../nbs/api/evaluate/results.ipynb #2d406ad9
 def _best_settings(trained):
-    "Index of method, learning rate and setting: the best setting at each rate, by validation accuracy"
+    "Index (method, learning rate, setting) of the best setting at each rate, by validation accuracy"
     valid = trained.dropna(subset="lr").groupby(["method", "lr", "setting"]).valid.mean()
     return valid.loc[valid.groupby(["method", "lr"]).idxmax()].index
 
 # %% ../../nbs/api/evaluate/results.ipynb #34e31de0
 def rates_table(
-    results:Results, # Of `compare(…, test_all=True)`
-)->pd.DataFrame: # One row a method and learning rate; `id_…` and `ood_…`, 0 to 1: mean, sd, spread
-    "Accuracy at every learning rate (`ValueError` where settings are untested)"
+    results:Results, # Result of `compare(…, test_all=True)`
+)->pd.DataFrame: # One row per method and learning rate; `id_…` and `ood_…`, 0 to 1: mean, sd, spread
+    "Tabulate accuracy at every learning rate (`ValueError` if settings are untested)"
     best, base = _best_settings(results.trained), by_seed(results)
     tested = _sides(results.tested.dropna(subset="lr"), ["method", "lr", "setting", "seed"])
     missing = best.difference(tested.index.droplevel("seed"))

@@ -1,4 +1,4 @@
-"""Is a model more robust than its accuracy explains? Effective robustness, and the curve between two models
+"""Compare OOD with ID accuracy: effective robustness, and accuracy along the line between two models
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/evaluate/robustness.html.md"""
 
@@ -26,27 +26,27 @@ robustness_lines = { # Test set → slope and intercept, fitted on 87 models by 
 }
 
 def effective_robustness(
-    models:pd.DataFrame, # One row a model, with the columns `id` and `ood`: accuracies between 0 and 1
-    baselines=(), # Rows that the line is fitted on; two or more, of different ID accuracy
+    models:pd.DataFrame, # One row per model, with the columns `id` and `ood`: accuracies between 0 and 1
+    baselines=(), # Names of the rows to fit the line to: two or more, of different ID accuracy
     *,
-    line:str=None, # Instead of baselines: the test set that `ood` is of, a key of `robustness_lines`
-)->pd.DataFrame: # `models` with `expected`, the OOD accuracy on the line; `effective`, what is above it; and `baseline`
-    "How much more robust models are than their ID accuracy explains (`ValueError` where no line can be fitted)"
+    line:str=None, # Instead of baselines: the test set of `ood`, a key of `robustness_lines`
+)->pd.DataFrame: # `models` with `expected` (OOD accuracy on the line), `effective` (above it) and `baseline`
+    "Measure OOD accuracy above what ID accuracy predicts (`ValueError` if no line can be fitted)"
     baselines, df = list(baselines), models[["id", "ood"]].astype(float)
     for b in baselines:
-        if b not in df.index: raise ValueError(f"There is no model {b!r} to be a baseline: {did_you_mean(b, df.index)}")
+        if b not in df.index: raise ValueError(f"There is no model {b!r}: {did_you_mean(b, df.index)}")
     ends = df.index[~((df > 0) & (df < 1)).all(axis=1)]
     if len(ends):
-        raise ValueError("An accuracy must lie between 0 and 1 to have a logit, and that of "
-                         f"{', '.join(map(str, ends))} does not: leave the model out, or test it on more pictures.")
+        raise ValueError("Accuracies must be above 0 and below 1 to have a logit. Those of "
+                         f"{', '.join(map(str, ends))} are not: leave the model out, or test it on more images.")
     expected = expit(np.polyval(_line(df.loc[baselines], line), logit(df.id)))
     return models.assign(expected=expected, effective=df.ood - expected, baseline=df.index.isin(baselines))
 
 # %% ../../nbs/api/evaluate/robustness.ipynb #6c5d63e6
 def _line(baselines, line):
-    "Slope and intercept"
+    "Slope and intercept of the line in logits"
     if line is not None:
-        if len(baselines): raise ValueError("Name the baselines or a line, and not both: a line has models of its own.")
+        if len(baselines): raise ValueError("Pass either baselines or line=, not both: a line has its own baselines.")
         if line in robustness_lines: return robustness_lines[line]
         raise ValueError(f"There is no line for {line!r}: {did_you_mean(line, robustness_lines)}")
     x, y = (logit(baselines[c].to_numpy()) for c in baselines)
@@ -56,13 +56,13 @@ def _line(baselines, line):
 
 # %% ../../nbs/api/evaluate/robustness.ipynb #fa401369
 def wise_curve(
-    learn:Learner, # Its model has the architecture of the two; its weights are put back at the end
-    start, # Before fine-tuning, with a head that works: a copied state dict, or a module
-    tuned, # After it: a state dict or a module
+    learn:Learner, # Has the architecture of both models; its weights are restored at the end
+    start, # Before fine-tuning, with a trained head: a copied state dict or a module
+    tuned, # After fine-tuning: a state dict or a module
     domains:dict, # Domain → loader with labels; the ID domain first
-    alphas=np.linspace(0, 1, 11), # Shares of the fine-tuned weights, 0 to 1
+    alphas=np.linspace(0, 1, 11), # Weights of the fine-tuned model, 0 to 1
 )->pd.DataFrame: # Rows: `alpha`; columns: domains and `OOD mean`: accuracies, 0 to 1
-    "Accuracy on every domain along the line between two models (`ValueError` where they do not fit)"
+    "Evaluate every domain along the line between two models (`ValueError` if they do not fit each other)"
     alphas, rows = list(alphas), {}
     if bad := [a for a in alphas if not 0 <= a <= 1]: raise ValueError(f"alpha must be between 0 and 1, not {bad[0]}.")
     was, start, tuned = clone_state(learn.model), wise_ft(start, tuned, 0.), wise_ft(start, tuned, 1.)

@@ -1,4 +1,4 @@
-"""State dicts from files, and how they fit a model
+"""Read a checkpoint and load it into a model, with a clear error if it does not fit
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/models/checkpoints.html.md"""
 
@@ -20,7 +20,7 @@ _containers = "state_dict", "model_state_dict", "model", "net", "network", "weig
 _wrappers = "module.", "_orig_mod.", "model.", "net.", "network.", "backbone."
 
 def _tensors(found):
-    "Name → tensor, of what a file holds, perhaps below keys that tools use; and whether Lightning wrote it"
+    "Unwrap a file's content: name → tensor, and whether Lightning wrote it"
     lightning = isinstance(found, Mapping) and "pytorch-lightning_version" in found
     while isinstance(found, Mapping):
         below = next((found[k] for k in _containers if isinstance(found.get(k), Mapping)), None)
@@ -30,7 +30,7 @@ def _tensors(found):
     return {k: v for k,v in items if isinstance(v, torch.Tensor)}, lightning
 
 def _bare(state, some=False):
-    "Without the prefixes that all names have; with `some`, without the entries that lack them"
+    "Remove prefixes that all names share; with `some`, also drop entries without the prefix"
     for prefix in _wrappers:
         inside = [k for k in state if k.startswith(prefix)]
         if inside and (some or len(inside) == len(state)):
@@ -39,9 +39,9 @@ def _bare(state, some=False):
 
 # %% ../../nbs/api/models/checkpoints.ipynb #fa1e78c3
 def read_checkpoint(
-    file, # `.safetensors`, a file that `torch.save` wrote, or the folder of a run
+    file, # A `.safetensors` file, a file written by `torch.save`, or the folder of a run
 )->dict: # Name → tensor
-    "A state dict from a file (`ValueError` where it is none; never unpickles objects)"
+    "Read a state dict from a file, without unpickling objects (`ValueError` if there is none)"
     path = Path(file)
     if path.is_dir():
         if not (path/"model.safetensors").exists():
@@ -50,25 +50,25 @@ def read_checkpoint(
     try:
         if path.suffix == ".safetensors": found = load_file(path)
         else: found = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError: raise ValueError(f"There is no checkpoint {file}.") from None
+    except FileNotFoundError: raise ValueError(f"There is no checkpoint {file}: check the path.") from None
     except Exception:
         raise ValueError(f"{file} cannot be read as a checkpoint of weights: it is damaged, of another kind, or holds "
-                         "objects beside tensors. `torch.save(model.state_dict(), file)` writes one.") from None
+                         "objects other than tensors. Save one with `torch.save(model.state_dict(), file)`.") from None
     state, lightning = _tensors(found)
     if encoder := {k: v for k,v in state.items() if "base_encoder." in k}:
         return {k.partition("base_encoder.")[2]: v for k,v in encoder.items()}
     if state: return _bare(state, lightning)
     keys = f", only {', '.join(map(str, list(found)[:5]))}" if isinstance(found, Mapping) else ""
-    raise ValueError(f"{file} holds no weights{keys}: a state dict is needed, such as "
-                     "`torch.save(model.state_dict(), file)` writes.")
+    raise ValueError(f"{file} holds no weights{keys}: a state dict is needed. Save one with "
+                     "`torch.save(model.state_dict(), file)`.")
 
 # %% ../../nbs/api/models/checkpoints.ipynb #77b1dba6
-_names = "fc", "classifier", "head", "heads", "head_dist" # What torchvision, timm and their like call it
+_names = "fc", "classifier", "head", "heads", "head_dist" # Names used by torchvision, timm and similar libraries
 
 def head_names(
     model:nn.Module, # A classifier
-)->tuple: # Of modules
-    "What classifies in a bare model (`ValueError` where it cannot be told): of timm's what they say, or by its name"
+)->tuple: # Names of modules
+    "Find the classifier of a model, from timm's config or by its name (`ValueError` if it is ambiguous)"
     known = (getattr(model, "pretrained_cfg", None) or {}).get("classifier")
     if known: return (known,) if isinstance(known, str) else tuple(known)
     pixel = nn.modules.conv._ConvNd
@@ -76,19 +76,19 @@ def head_names(
     by_name = {n.split(".")[0]: n for n,m in model.named_modules() if n.split(".")[0] in _names
                and (isinstance(m, nn.Linear) or isinstance(m, pixel) and set(m.kernel_size) == {1})}
     if by_name or len(linear) < 2: return tuple(by_name.values() or linear)
-    raise ValueError(f"Which layer of {type(model).__name__} classifies cannot be told among {', '.join(linear[:5])}: "
-                     "load with `load_weights(model, read_checkpoint(file), but=(\"name\",))`.")
+    raise ValueError(f"The classifier of {type(model).__name__} cannot be found among {', '.join(linear[:5])}: "
+                     "name it in `load_weights(model, read_checkpoint(file), but=(\"name\",))`.")
 
 # %% ../../nbs/api/models/checkpoints.ipynb #6e9614b1
 def _some(names): return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 def load_weights(
-    model:nn.Module, # Changed in place
+    model:nn.Module, # Model to load into, changed in place
     state:dict, # Name → tensor
-    *, file="The state dict", # What messages call it
-    but:tuple=(), # Names of modules that are left as they are, whatever `state` has for them
+    *, file="The state dict", # Name of `state` in error messages
+    but:tuple=(), # Names of modules to leave unchanged, whatever `state` contains for them
 )->nn.Module: # The same model
-    "Load a state dict (`ValueError` that says what is missing, does not fit or is left over)"
+    "Load a state dict (`ValueError` that names missing, misshapen or surplus entries)"
     def outside(names): return [k for k in names if not any(f"{k}.".startswith(f"{n}.") for n in but)]
     here, no = model.state_dict(), f"{file} does not fit {type(model).__name__}"
     wanted = [k for k in outside(here) if k in state or not k.endswith("num_batches_tracked")]
@@ -106,8 +106,8 @@ def load_weights(
 
 # %% ../../nbs/api/models/checkpoints.ipynb #a4ced7b5
 def load_body(
-    model:nn.Module, # Changed in place
+    model:nn.Module, # Model to load into, changed in place
     file, # As for `read_checkpoint`
 )->nn.Module: # The same model
-    "Load a checkpoint into everything but the head (`ValueError` that says what does not fit)"
+    "Load a checkpoint into everything but the head (`ValueError` that names what does not fit)"
     return load_weights(model, read_checkpoint(file), file=file, but=head_names(model))

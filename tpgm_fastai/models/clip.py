@@ -1,4 +1,4 @@
-"""CLIP's image encoders, with a new head or one made of words
+"""Fine-tune CLIP's image encoders, with a new head or a zero-shot head made of class names
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/models/clip.html.md"""
 
@@ -16,6 +16,7 @@ from fastai.learner import Learner
 from fastai.metrics import accuracy
 from fastai.vision.learner import default_split
 from fastcore.foundation import L
+from fastcore.meta import delegates
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -36,16 +37,16 @@ def _open_clip():
 
 # %% ../../nbs/api/models/clip.ipynb #a9564f55
 def _download(oc, arch):
-    "OpenAI's published weights as a file"
+    "Download OpenAI's published weights; returns the file"
     try: file = oc.download_pretrained(oc.get_pretrained_cfg(arch, "openai"))
     except (OSError, RuntimeError) as e:
-        raise ValueError(f"OpenAI's weights of {arch} cannot be had ({e}): download them elsewhere and pass the file "
-                         "as weights.") from None
+        raise ValueError(f"OpenAI's weights of {arch} cannot be downloaded ({e}): download them elsewhere and pass the "
+                         "file as weights.") from None
     if file: return file
     raise ValueError(f"OpenAI published no weights of {arch}: pass a file as weights, or False for random ones.")
 
 def _config(oc, arch):
-    "What `open_clip.CLIP` is built from"
+    "Configuration for `open_clip.CLIP`"
     cfg = oc.get_model_config(arch)
     if cfg is None: raise ValueError(f"open_clip has no architecture {arch!r}: {did_you_mean(arch, oc.list_models())}")
     foreign = "custom_", "hf_", "multimodal_", "timm_"
@@ -54,14 +55,14 @@ def _config(oc, arch):
     return cfg
 
 # %% ../../nbs/api/models/clip.ipynb #40e1b87c
-_extras = "input_resolution", "context_length", "vocab_size", "attn_mask" # what OpenAI saved among its weights
+_extras = "input_resolution", "context_length", "vocab_size", "attn_mask" # metadata that OpenAI saved among its weights
 
 def clip_model(
-    arch:str="RN50", # An architecture of open_clip
-    weights=None, # File, as for `read_checkpoint`, or a state dict; None downloads OpenAI's, False is for random ones
-    size:int=None, # Pixels of a side; the architecture's own by default
-)->nn.Module: # An `open_clip.CLIP`; `.visual` is the image encoder
-    "A CLIP in single precision (`ValueError` that says what does not fit)"
+    arch:str="RN50", # Name of an open_clip architecture
+    weights=None, # File for `read_checkpoint`, or a state dict; None: download OpenAI's; False: random
+    size:int=None, # Side length of images in pixels; None for the architecture's own
+)->nn.Module: # `open_clip.CLIP`; `.visual` is the image encoder
+    "Build a CLIP in single precision (`ValueError` that names what does not fit)"
     oc = _open_clip()
     cfg = _config(oc, arch)
     file = _download(oc, arch) if weights is None else weights
@@ -76,14 +77,14 @@ def clip_model(
 
 # %% ../../nbs/api/models/clip.ipynb #a3a6af47
 class UnitLength(nn.Module):
-    "Features of length one, as CLIP compares them"
+    "Scale features to length one, as CLIP does before comparing them"
     def forward(self, x): return F.normalize(x, dim=-1)
 
 # %% ../../nbs/api/models/clip.ipynb #7f61ada7
 def check_templates(
-    templates, # Sentences with `{}` where a class name goes
+    templates, # List of sentences with `{}` in place of the class name
 ):
-    "Refuse what is no list of such sentences (`ValueError`)"
+    "Check that templates are a list of such sentences (`ValueError` if not)"
     wrong = [t for t in templates if "{}" not in t]
     if isinstance(templates, str) or not templates or wrong:
         raise ValueError("templates must be a list of sentences with {} where the class name goes, not "
@@ -92,14 +93,14 @@ def check_templates(
 # %% ../../nbs/api/models/clip.ipynb #7f61ada8
 @torch.no_grad()
 def zero_shot_head(
-    model:nn.Module, # An `open_clip.CLIP`, such as `clip_model` returns
-    classes, # Names; an underscore is read as a space
-    templates=("a photo of a {}.",), # Sentences with `{}` where the name goes
-)->nn.Sequential: # From features to one logit a class
-    "The zero-shot classifier of a CLIP as a layer (`ValueError` where a template has no place for the name)"
+    model:nn.Module, # `open_clip.CLIP`, for example from `clip_model`
+    classes, # Class names; underscores become spaces
+    templates=("a photo of a {}.",), # Sentences with `{}` in place of the class name
+)->nn.Sequential: # Maps features to one logit per class
+    "Build the zero-shot classifier of a CLIP as a layer (`ValueError` if a template lacks `{}`)"
     oc, names = _open_clip(), [str(c).replace("_", " ") for c in classes]
     check_templates(templates)
-    if not names: raise ValueError("There are no classes to put into words.")
+    if not names: raise ValueError("There are no classes: pass one name or more.")
     tokenizer = oc.SimpleTokenizer(context_length=model.context_length)
     device = model.logit_scale.device
     rows = oc.build_zero_shot_classifier(model, tokenizer, names, list(templates), device=device).T
@@ -110,18 +111,18 @@ def zero_shot_head(
 # %% ../../nbs/api/models/clip.ipynb #5e1646f2
 def imagenet_prompts(
     wnids:list, # WordNet ids, such as `n01440764`
-)->tuple: # Names in that order; 80 sentences with `{}` in the place of a name
-    "OpenAI's names and sentences for classes of ImageNet (`ValueError` where an id is none)"
+)->tuple: # Class names in that order; 80 templates with `{}`
+    "Get OpenAI's class names and templates for ImageNet (`ValueError` for an unknown id)"
     oc = _open_clip()
     from timm.data import ImageNetInfo
     names = dict(zip(ImageNetInfo().label_names(), oc.IMAGENET_CLASSNAMES))
     if other := [w for w in wnids if w not in names]:
-        raise ValueError(f"{other[0]!r} is no class of ImageNet's 1000: WordNet ids such as 'n01440764' are needed "
-                         f"({len(other)} of {len(wnids)} are others).")
+        raise ValueError(f"{other[0]!r} is not one of ImageNet's 1000 classes: pass WordNet ids such as 'n01440764' "
+                         f"({len(other)} of {len(wnids)} are wrong).")
     return [names[w] for w in wnids], [t("{}") for t in oc.OPENAI_IMAGENET_TEMPLATES]
 
 # %% ../../nbs/api/models/clip.ipynb #aae9dc17
-clip_stats = ( # Mean and standard deviation of the pixels that CLIP was trained on
+clip_stats = ( # Mean and standard deviation of CLIP's training pixels
     (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 
 # %% ../../nbs/api/models/clip.ipynb #af04c75a
@@ -130,23 +131,23 @@ def _rounded(x): return [round(v, 3) for v in torch.as_tensor(x).flatten().tolis
 def _check_stats(dls, stats):
     found = [t for t in getattr(dls.train.after_batch, "fs", ()) if isinstance(t, Normalize)]
     if not found:
-        raise ValueError("The pictures are not normalised: add Normalize.from_stats(*clip_stats) to batch_tfms.")
+        raise ValueError("The images are not normalised: add Normalize.from_stats(*clip_stats) to batch_tfms.")
     want, got = [_rounded(s) for s in stats], [_rounded(found[0].mean), _rounded(found[0].std)]
     if got != want:
-        raise ValueError(f"The pictures are normalised with mean {got[0]} and spread {got[1]}, not {want[0]} and "
-                         f"{want[1]}: use those, or pass stats= if the others are meant.")
+        raise ValueError(f"The images are normalised with mean {got[0]} and std {got[1]}, not {want[0]} and "
+                         f"{want[1]}: change Normalize, or pass stats= to accept these.")
 
 def _check_size(visual, args):
-    "Before the encoder's forward pass"
+    "Check the image size before the encoder's forward pass"
     want, got = visual.image_size, tuple(args[0].shape[-2:])
     want = (want, want) if isinstance(want, int) else tuple(want)
     if got != want:
-        raise ValueError(f"The encoder is made for pictures of {want[0]}×{want[1]} pixels, not {got[0]}×{got[1]}: "
+        raise ValueError(f"The encoder is made for images of {want[0]}×{want[1]} pixels, not {got[0]}×{got[1]}: "
                          "pass size=, or change the item transforms.")
 
 # %% ../../nbs/api/models/clip.ipynb #324b247b
 def _head(head, features, n):
-    "A new linear head, or a copy of the one there is"
+    "A new linear head, or a copy of the given one"
     if head is None: return nn.Sequential(nn.Linear(features, n))
     p = next(head.parameters(), torch.zeros(()))
     try:
@@ -160,17 +161,18 @@ def _head(head, features, n):
     return deepcopy(head)
 
 # %% ../../nbs/api/models/clip.ipynb #8e22f350
+@delegates(Learner.__init__)
 def clip_learner(
-    dls:DataLoaders, # Pictures and classes, normalised with `stats`
-    arch="RN50", # An architecture of open_clip, or a model from `clip_model`, which is copied
-    weights=None, # As for `clip_model`; of no use beside a model
-    *, size:int=None, # Pixels of a side; the architecture's own by default
-    head:nn.Module=None, # Such as from `zero_shot_head`, which is copied; None for a new linear one
-    stats=clip_stats, # Mean and spread that the pictures must be normalised with
-    cbs=None, # Callbacks besides `BatchNormEval`
-    **kwargs # Of `Learner`
+    dls:DataLoaders, # Images and classes, normalised with `stats`
+    arch="RN50", # Name of an open_clip architecture, or a model from `clip_model` (copied)
+    weights=None, # As for `clip_model`; ignored if `arch` is a model
+    *, size:int=None, # Side length of images in pixels; None for the architecture's own
+    head:nn.Module=None, # Head, for example from `zero_shot_head` (copied); None for a new linear one
+    stats=clip_stats, # Required mean and standard deviation of the normalisation
+    cbs=None, # Callbacks in addition to `BatchNormEval`
+    **kwargs # Passed to `Learner`
 )->Learner:
-    "A learner with a CLIP's image encoder as its body, BatchNorm in evaluation mode (`ValueError` where they misfit)"
+    "Create a learner with a CLIP's image encoder as body, BatchNorm in evaluation mode (`ValueError` on a mismatch)"
     _check_stats(dls, stats)
     visual = deepcopy(arch.visual) if isinstance(arch, nn.Module) else clip_model(arch, weights, size).visual
     model = nn.Sequential(visual, _head(head, visual.output_dim, get_c(dls)))

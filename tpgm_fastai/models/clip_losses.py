@@ -1,4 +1,4 @@
-"""Fine-tuning that only a CLIP can do: FLYP and CAR-FT
+"""Two fine-tuning methods for CLIP that use its text encoder
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/models/clip_losses.html.md"""
 
@@ -16,6 +16,7 @@ from fastai.metrics import accuracy
 from fastai.torch_core import params
 from fastcore.basics import patch
 from fastcore.foundation import L
+from fastcore.meta import delegates
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -27,12 +28,12 @@ from .vision import adamw
 
 # %% ../../nbs/api/models/clip_losses.ipynb #cl000006
 def context_head(
-    model:nn.Module, # An `open_clip.CLIP`, such as `clip_model` returns
-    classes, # Names, over which the sentences are averaged
-    contexts, # Two sentences or more, with `{}` where a name goes
-)->nn.Sequential: # From features to one logit a context
-    "A head that tells contexts apart (`ValueError` for fewer than two)"
-    if len(contexts) < 2: raise ValueError("One context cannot be told from another: pass two sentences or more.")
+    model:nn.Module, # `open_clip.CLIP`, for example from `clip_model`
+    classes, # Class names to average the sentences over
+    contexts, # Two sentences or more, with `{}` in place of the class name
+)->nn.Sequential: # Maps features to one logit per context
+    "Build a head that tells contexts apart (`ValueError` for fewer than two)"
+    if len(contexts) < 2: raise ValueError("CAR-FT compares contexts: pass two sentences or more.")
     heads = [zero_shot_head(model, classes, [c]) for c in contexts]
     scale, head = model.logit_scale.exp(), heads[0]
     means = torch.stack([F.normalize(h[1].weight.detach().mean(0), dim=0) for h in heads])
@@ -41,24 +42,24 @@ def context_head(
     return head.requires_grad_(False)
 
 class CarFTCallback(Callback):
-    "Keep what a CLIP says about the context of a picture (CAR-FT, Mao et al., IJCV 2023)"
+    "Keep a CLIP's prediction of the context of an image (CAR-FT, Mao et al., IJCV 2023)"
     order, name = 10, "car_ft"
     start = seen = hook = None
     def __init__(self,
-        head:nn.Module, # Of `context_head`
+        head:nn.Module, # Head from `context_head`
         *,
-        weight:float=1., # λ, of the divergence beside the loss
+        weight:float=1., # λ, the weight of the divergence in the loss
     ): self.head, self.weight = head, positive("weight", weight)
 
 # %% ../../nbs/api/models/clip_losses.ipynb #cl000007
 @patch
 def before_fit(self:CarFTCallback):
-    "The image encoder as it is when it is first trained is what it is held to"
+    "Store the image encoder at the start of the first fit as the reference"
     if not isinstance(self.learn.model, nn.Sequential):
-        raise ValueError("CarFTCallback is for an image encoder with a head, as of `clip_learner`, and this model is a "
+        raise ValueError("CarFTCallback needs an image encoder with a head, as of `clip_learner`, but this model is a "
                          f"{type(self.learn.model).__name__}.")
     body = self.learn.model[0]
-    if self.hook: self.hook.remove()                                          # of a fit that an error has ended
+    if self.hook: self.hook.remove()                                          # left by a fit that ended in an error
     if self.start is None and not hasattr(self.learn, "lr_finder"):
         self.start = deepcopy(body).requires_grad_(False).eval()
     self.head.to(next(body.parameters()).device)
@@ -79,11 +80,11 @@ def after_loss(self:CarFTCallback):
 
 # %% ../../nbs/api/models/clip_losses.ipynb #cl000013
 class Flyp(nn.Module):
-    "A CLIP whose classifier is what its text encoder says; in training, it returns features"
+    "A CLIP that classifies with its text encoder; in training, it returns image features"
     def __init__(self,
-        clip:nn.Module, # An `open_clip.CLIP`; its weights are trained
-        classes, # Names
-        templates=("a photo of a {}.",), # Sentences with `{}` where a name goes; training draws one for each picture
+        clip:nn.Module, # `open_clip.CLIP`; its weights are trained
+        classes, # Class names
+        templates=("a photo of a {}.",), # Sentences with `{}` for the class name; training draws one per image
     ):
         super().__init__()
         import open_clip
@@ -95,7 +96,7 @@ class Flyp(nn.Module):
 
     def forward(self, x):
         if self.training: return self.clip.encode_image(x, normalize=True)
-        if not self.words: self.words.append(self.head())                     # of the weights in this evaluation
+        if not self.words: self.words.append(self.head())                     # cached for this evaluation
         return self.words[0](self.clip.encode_image(x))
 
     def train(self, mode=True):
@@ -105,15 +106,15 @@ class Flyp(nn.Module):
 # %% ../../nbs/api/models/clip_losses.ipynb #cl00013b
 @patch
 def head(self:Flyp):
-    "The zero-shot head of the weights as they are"
+    "Build the zero-shot head of the current weights"
     return zero_shot_head(self.clip, self.classes, self.templates)
 
 # %% ../../nbs/api/models/clip_losses.ipynb #cl000014
 class FlypLoss(nn.Module):
-    "CLIP's contrastive loss in training, cross entropy of the classes otherwise"
-    def __init__(self, model): # A `Flyp`
+    "CLIP's contrastive loss in training, cross entropy over the classes otherwise"
+    def __init__(self, model): # `Flyp`
         super().__init__()
-        self.model = [model]                                                  # is no part of the loss
+        self.model = [model]                                                  # in a list: not a submodule of the loss
     def forward(self, out, y):
         flyp, = self.model
         if not flyp.training: return F.cross_entropy(out, y)
@@ -127,16 +128,17 @@ class FlypLoss(nn.Module):
     def activation(self, out): return out.softmax(-1)
 
 # %% ../../nbs/api/models/clip_losses.ipynb #cl000015
+@delegates(Learner.__init__)
 def flyp_learner(
-    dls, # Pictures and classes, normalised with `clip_stats`
-    clip:nn.Module, # Of `clip_model`; copied
-    templates=("a photo of a {}.",), # Sentences with `{}` where a class goes
-    *, cbs=None, # Callbacks besides `BatchNormEval`
-    **kwargs # Of `Learner`
+    dls, # Images and classes, normalised with `clip_stats`
+    clip:nn.Module, # CLIP from `clip_model` (copied)
+    templates=("a photo of a {}.",), # Sentences with `{}` in place of the class name
+    *, cbs=None, # Callbacks in addition to `BatchNormEval`
+    **kwargs # Passed to `Learner`
 )->Learner:
-    "A learner that fine-tunes a CLIP as it was pretrained (FLYP, Goyal et al., CVPR 2023)"
+    "Create a learner that fine-tunes a CLIP with its pretraining loss (FLYP, Goyal et al., CVPR 2023)"
     classes = class_names(dls)
-    if classes is None: raise ValueError("FLYP puts the names of the classes into sentences, and dls.vocab has none.")
+    if classes is None: raise ValueError("FLYP puts the class names into sentences, but dls.vocab has none: set it.")
     model = Flyp(deepcopy(clip), classes, templates)
     options = dict(splitter=lambda m: L([params(m)]), opt_func=adamw, wd=1e-4, metrics=accuracy) | kwargs
     return Learner(dls, model, FlypLoss(model), cbs=[BatchNormEval(), *L(cbs)], **options)

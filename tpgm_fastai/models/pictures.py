@@ -1,4 +1,4 @@
-"""Pictures from files: every mode read right, and the same batches whatever the number of workers
+"""Read image files of any mode correctly, and draw the same batches with any number of workers
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/models/pictures.html.md"""
 
@@ -20,15 +20,15 @@ import torch
 
 # %% ../../nbs/api/models/pictures.ipynb #a1c00007
 def _eight_bits(im):
-    "A picture of one channel of wide numbers, scaled to 0 to 255"
+    "Scale an image with one channel of 16 or 32 bits to 0 to 255"
     x = np.asarray(im).astype(np.float64)
     scale = 1 if x.size == 0 or 1 < x.max() <= 255 else 255 if x.max() <= 1 and im.mode == "F" else 255/65535
     return Image.fromarray((x*scale).clip(0, 255).round().astype(np.uint8))
 
 def read_rgb(
-    file, # A path or an open file
-)->Image.Image: # In mode RGB, upright
-    "A picture of any mode in 8 bits RGB (`OSError` where it cannot be read)"
+    file, # Path or open file
+)->Image.Image: # In mode RGB, with the camera's orientation applied
+    "Read an image of any mode as 8-bit RGB (`OSError` if it cannot be read)"
     with Image.open(file) as im: im = ImageOps.exif_transpose(im)
     if im.mode[:2] in ("I", "I;", "F"): im = _eight_bits(im)
     if im.has_transparency_data:
@@ -37,7 +37,7 @@ def read_rgb(
     return im.convert("RGB")
 
 class RGBPicture(PILImage):
-    "fastai's picture, read by `read_rgb`"
+    "fastai's `PILImage`, read by `read_rgb`"
     @classmethod
     def create(cls, fn, **kwargs):
         return cls(read_rgb(fn)) if isinstance(fn, (str, Path)) else super().create(fn, **kwargs)
@@ -45,7 +45,7 @@ class RGBPicture(PILImage):
 # %% ../../nbs/api/models/pictures.ipynb #a1c00010
 @contextmanager
 def _seeded(seed):
-    "Random numbers from a seed; those of before afterwards"
+    "Seed all random generators, and restore their states afterwards"
     was = random.getstate(), np.random.get_state(), torch.get_rng_state()
     random.seed(seed)
     np.random.seed(seed % 2**32)
@@ -58,7 +58,7 @@ def _seeded(seed):
 
 # %% ../../nbs/api/models/pictures.ipynb #a1c00011
 class SeededDL(TfmdDL):
-    "A loader whose random transforms of an item are the same whatever the number of workers"
+    "A loader whose random transforms do not depend on the number of workers"
     drawn = 0
     def before_iter(self):
         super().before_iter()

@@ -1,4 +1,4 @@
-"""A trained network in one file: weights, class names and how a picture becomes its input
+"""Save, load, run and export a trained image network: one file with weights, class names and preprocessing
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/models/saved.html.md"""
 
@@ -34,27 +34,27 @@ from .vision import image_net
 
 # %% ../../nbs/api/models/saved.ipynb #b2d00007
 def model_about(
-    task, # The `DomainTask` that the model is trained on
-    **more # What else is to be known, such as `method`
-)->dict: # For `save_model`: `classes`, `domain`; of pictures in files also `arch`, `library`, `size`, `mean`, `std`
-    "What must be known of a model to use it"
+    task, # `DomainTask` of the training
+    **more # Further entries, such as `method`
+)->dict: # `classes` and `domain`; for image files also `arch`, `library`, `size`, `mean`, `std`
+    "Collect the metadata that `save_model` writes"
     classes = [str(c) for c in class_names(task.dls) or ()]
     return dict(classes=classes, domain=task.id, **task.picture or {}, **more)
 
 def save_model(
-    file, # `.safetensors`
+    file, # Path, ending in `.safetensors`
     state:dict, # Name → tensor
-    about:dict, # Of `model_about`
+    about:dict, # Metadata from `model_about`
 ):
-    "Write weights and what must be known of them, whole or not at all (`OSError` that says why not)"
+    "Write weights and metadata, completely or not at all (`OSError` with the reason)"
     metadata = dict(format="pt", tpgm_fastai=json.dumps(about))
     write_whole(file, lambda f: save_file({k: v.contiguous() for k,v in state.items()}, f, metadata))
 
 # %% ../../nbs/api/models/saved.ipynb #b2d00008
 def read_about(
-    file, # Of `save_model`, or the folder of a run
-)->dict: # Empty where the file says nothing
-    "What a file says of its model (`ValueError` where it cannot be read)"
+    file, # File of `save_model`, or the folder of a run
+)->dict: # Empty if the file has no metadata
+    "Read the metadata of a saved model (`ValueError` if the file cannot be read)"
     file = Path(file)/"model.safetensors" if Path(file).is_dir() else Path(file)
     if file.suffix != ".safetensors": return {}
     try:
@@ -64,28 +64,28 @@ def read_about(
 
 # %% ../../nbs/api/models/saved.ipynb #b2d00027
 def arch_of(
-    about:dict, # Of `read_about`
-)->str: # For `image_net`; None where nothing is said
-    "The architecture that a file of weights is of"
+    about:dict, # Metadata from `read_about`
+)->str: # Name for `image_net`; None if unknown
+    "Get the architecture of a saved model"
     return about.get("arch") and ("timm/" if about["library"] == "timm" else "") + about["arch"]
 
 def load_model(
-    file, # Of `save_model`, or the folder of a run
-)->tuple: # The network in evaluation mode; what the file says of it
-    "Build a network and load its weights (`ValueError` where the file does not say which, or they do not fit)"
+    file, # File of `save_model`, or the folder of a run
+)->tuple: # Network in evaluation mode, and its metadata
+    "Build the network and load its weights (`ValueError` if its architecture is unknown or does not fit)"
     about = read_about(file)
     if not about.get("arch"):
-        raise ValueError(f"{file} does not say which network its weights are of: pass what tpgm-finetune has written "
-                         "of pictures in a folder.")
+        raise ValueError(f"{file} does not name the network of its weights: pass a model that tpgm-finetune has "
+                         "trained on pictures in folders.")
     model = image_net(arch_of(about), len(about["classes"]), False)
     return load_weights(model, read_checkpoint(file), file=file).eval(), about
 
 # %% ../../nbs/api/models/saved.ipynb #b2d00010
 def picture_tensor(
-    picture, # A file or a PIL image
-    size:int, # Pixels of a side
+    picture, # Path or PIL image
+    size:int, # Side length in pixels
 )->torch.Tensor: # (3, size, size), 0 to 1
-    "The square in the middle of a picture, resized (`OSError` where it cannot be read)"
+    "Crop the central square of an image and resize it (`OSError` if it cannot be read)"
     im = picture if isinstance(picture, Image.Image) else read_rgb(picture)
     side = min(im.size)
     left, top = ((n - side)//2 for n in im.size)
@@ -93,8 +93,12 @@ def picture_tensor(
     return torch.from_numpy(np.array(im.convert("RGB"))).permute(2, 0, 1).float()/255
 
 class Classifier(nn.Module):
-    "Pictures, (n, 3, size, size) from 0 to 1, to probabilities, (n, classes)"
-    def __init__(self, model, mean, std):
+    "Map images (n, 3, size, size) from 0 to 1 to probabilities (n, classes)"
+    def __init__(self,
+        model, # Network that returns logits
+        mean, # Mean of each channel, for the normalisation
+        std, # Standard deviation of each channel
+    ):
         super().__init__()
         self.model = model
         for k,v in dict(mean=mean, std=std).items(): self.register_buffer(k, torch.tensor(v).view(1, -1, 1, 1))
@@ -103,26 +107,26 @@ class Classifier(nn.Module):
 
 # %% ../../nbs/api/models/saved.ipynb #b2d00011
 def _read(file, size):
-    "A picture, or None where it cannot be read"
+    "Image tensor, or None if the file cannot be read"
     try: return picture_tensor(file, size)
-    except (OSError, SyntaxError, ValueError): return None                    # Pillow's of a damaged file
+    except (OSError, SyntaxError, ValueError): return None                    # raised by Pillow for damaged files
 
 def _check_about(about):
-    "Whether it says how a picture becomes the input"
+    "Check that the preprocessing is known"
     if lost := [k for k in ("classes", "size", "mean", "std") if k not in about]:
-        raise ValueError(f"What is known of the model lacks {', '.join(lost)}: pass what `load_model` returns.")
+        raise ValueError(f"about lacks {', '.join(lost)}: pass what `load_model` returns.")
 
 # %% ../../nbs/api/models/saved.ipynb #b2d00012
 @torch.no_grad()
 def predict_files(
-    model:nn.Module, # Of `load_model`
-    about:dict, # Of `load_model`
-    files:list, # Pictures
-    *, bs:int=64, # Pictures in a batch
-    device=None, # Where the network runs; None for the GPU, where there is one
+    model:nn.Module, # Network from `load_model`
+    about:dict, # Metadata from `load_model`
+    files:list, # Paths of images
+    *, bs:int=64, # Images per batch
+    device=None, # Device of the network; None for fastai's default, the GPU if there is one
     bar:bool=False, # Show progress
-)->pd.DataFrame: # `picture`, `class`, `confidence` (0 to 1); one row a file, NaN where it cannot be read
-    "The class of every picture, and the probability that the network gives it"
+)->pd.DataFrame: # `picture`, `class`, `confidence` (0 to 1); one row per file, NaN if unreadable
+    "Predict the class of every image, with its probability"
     _check_about(about)
     positive("bs", bs, int)
     device = device or default_device()
@@ -140,7 +144,7 @@ def predict_files(
 
 # %% ../../nbs/api/models/saved.ipynb #b2d00014
 def _check_onnx(file, net, x):
-    "Whether the exported graph gives what the network gives"
+    "Check that the exported graph and the network agree"
     import onnxruntime
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     there, = session.run(None, {"pictures": x.numpy()})
@@ -150,11 +154,11 @@ def _check_onnx(file, net, x):
 
 # %% ../../nbs/api/models/saved.ipynb #b2d00015
 def export_onnx(
-    model:nn.Module, # Of `load_model`
-    about:dict, # Of `load_model`
-    file, # `.onnx`, from pictures (n, 3, size, size), 0 to 1, to probabilities (n, classes)
+    model:nn.Module, # Network from `load_model`
+    about:dict, # Metadata from `load_model`
+    file, # Path ending in `.onnx`; input: images (n, 3, size, size), 0 to 1; output: probabilities (n, classes)
 ):
-    "Write an ONNX file with torch's exporter, checked against the network (`ImportError` without the extra `onnx`)"
+    "Write an ONNX file and check it against the network (`ImportError` without the extra `onnx`)"
     try: import onnx, onnxruntime, onnxscript
     except ImportError as e:
         raise ImportError(f"ONNX's packages are not installed ({e.name}): pip install 'tpgm_fastai[onnx]'.") from None
@@ -175,11 +179,11 @@ def export_onnx(
 
 # %% ../../nbs/api/models/saved.ipynb #b2d00016
 def export_fastai(
-    model:nn.Module, # Of `load_model`
-    about:dict, # Of `load_model`
-    file, # `.pkl`
+    model:nn.Module, # Network from `load_model`
+    about:dict, # Metadata from `load_model`
+    file, # Path ending in `.pkl`
 ):
-    "Write a `Learner` that `load_learner` loads, with parts of fastai alone"
+    "Export a fastai `Learner` for `load_learner`, without parts of this package"
     _check_about(about)
     from fastai.vision import all as fv
     blocks, stats = (fv.ImageBlock, fv.CategoryBlock(about["classes"], sort=False)), (about["mean"], about["std"])

@@ -1,4 +1,4 @@
-"""Architectures by name, and an image learner with a linear head
+"""Architectures of torchvision and timm by name, and a learner with a new linear head
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/models/vision.html.md"""
 
@@ -36,20 +36,20 @@ def _timm_names():
 
 # %% ../../nbs/api/models/vision.ipynb #6bbce515
 def find_arch(
-    name:str, # Of a torchvision or timm architecture; `timm/` before it asks for timm's where both have one
-): # A function that builds it (torchvision), or the name (timm)
-    "The architecture called `name` (`ValueError` with near names where there is none)"
+    name:str, # Name in torchvision or timm; the prefix `timm/` selects timm's if both have it
+): # Builder function (torchvision) or name (timm)
+    "Find an architecture by its name (`ValueError` with similar names if there is none)"
     names, bare = list_models(module=torchvision.models), name.removeprefix("timm/")
     if name in names: return get_model_builder(name)
-    if bare.split(".")[0] in (timm_names := _timm_names()): return bare       # after the dot: which weights
+    if bare.split(".")[0] in (timm_names := _timm_names()): return bare       # the part after the dot names weights
     hint = "" if timm_names else " More are known once timm is installed: `pip install timm`."
     raise ValueError(f"There is no architecture {name!r}: {did_you_mean(bare, [*names, *timm_names])}{hint}")
 
 # %% ../../nbs/api/models/vision.ipynb #f8021fcb
 def pixel_stats(
-    arch:str, # A torchvision or timm architecture
-)->tuple: # Mean and standard deviation, by channel
-    "Statistics of the pixels that an architecture was pretrained on (`ValueError` where there is no such architecture)"
+    arch:str, # Name of a torchvision or timm architecture
+)->tuple: # Mean and standard deviation of each channel
+    "Get the pixel statistics of an architecture's pretraining (`ValueError` if it is unknown)"
     if callable(found := find_arch(arch)): return imagenet_stats
     import timm
     cfg = timm.get_pretrained_cfg(found)
@@ -57,11 +57,11 @@ def pixel_stats(
 
 # %% ../../nbs/api/models/vision.ipynb #dade5eeb
 def image_net(
-    arch:str, # A torchvision or timm architecture
-    n_out:int, # Classes
-    weights=None, # Checkpoint of pretrained weights; None downloads the published ones, False starts from random ones
-)->nn.Module: # The library's own network
-    "A pretrained network with a new last layer (`ValueError` where it cannot be had)"
+    arch:str, # Name of a torchvision or timm architecture
+    n_out:int, # Number of classes
+    weights=None, # Checkpoint file of pretrained weights; None: download the published ones; False: random
+)->nn.Module: # Network of the library
+    "Build a pretrained network with a new last layer (`ValueError` if it is unknown or the download fails)"
     found = find_arch(arch)
     positive("n_out", n_out, int)
     try:
@@ -72,48 +72,48 @@ def image_net(
             model = found(weights=None, num_classes=n_out)
             state = get_model_weights(found).DEFAULT.get_state_dict(progress=False) if weights is None else None
     except OSError as e:
-        raise ValueError(f"The pretrained weights of {arch} cannot be had ({e}): download them elsewhere and pass the "
+        raise ValueError(f"The weights of {arch} cannot be downloaded ({e}): download them elsewhere and pass the "
                          "file as weights (--weights FILE).") from None
     if getattr(model, "aux_logits", False):
-        raise ValueError(f"{arch} has more than one output while it trains: choose another architecture.")
+        raise ValueError(f"{arch} has more than one output in training mode: choose another architecture.")
     if weights: state = read_checkpoint(weights)
     return model if state is None else load_weights(model, state, file=weights or arch, but=head_names(model))
 
 # %% ../../nbs/api/models/vision.ipynb #0337a3d7
 def body_classifier(
-    model:nn.Module, # A classifier
-)->L: # Their parameters, one list each
-    "Splitter: the body and the classifier as parameter groups"
+    model:nn.Module, # Classifier
+)->L: # Two lists of parameters
+    "Split a model into two parameter groups, body and classifier (a fastai splitter)"
     head = [p for n in head_names(model) for p in params(model.get_submodule(n))]
     return L([p for p in model.parameters() if all(p is not q for q in head)], head)
 
 def check_size(
-    arch:str, # A torchvision or timm architecture
-    size:int, # Pixels of a side
+    arch:str, # Name of a torchvision or timm architecture
+    size:int, # Side length in pixels
 ):
-    "Check on the meta device that a network takes pictures of this size (`ValueError` if not)"
+    "Check on the meta device that a network accepts images of this size (`ValueError` if not)"
     positive("size", size, int)
     with torch.device("meta"): model, x = image_net(arch, 2, False).eval(), torch.zeros(2, 3, size, size)
     try: model(x)
     except Exception as e:
         said = (str(e) or type(e).__name__).splitlines()[0]
-        if "meta" not in said:                                                # otherwise it wants numbers: not known
+        if "meta" not in said:                                                # otherwise it needs real values: unknown
             usual = (getattr(model, "pretrained_cfg", None) or {}).get("input_size", (3, 224, 224))[-1]
-            raise ValueError(f"{arch} takes no pictures of {size} × {size} pixels ({said.rstrip('.')}): its usual size "
-                             f"is {usual} (--size {usual}).") from None
+            raise ValueError(f"{arch} does not accept pictures of {size} × {size} pixels ({said.rstrip('.')}): its "
+                             f"usual size is {usual} (--size {usual}).") from None
 
 # %% ../../nbs/api/models/vision.ipynb #e1037c7f
-adamw = partial(OptimWrapper, opt=torch.optim.AdamW) # PyTorch's own, whose weight decay is decoupled
+adamw = partial(OptimWrapper, opt=torch.optim.AdamW) # PyTorch's AdamW, with decoupled weight decay
 
 @delegates(Learner.__init__)
 def image_learner(
-    dls:DataLoaders, # Pictures and classes; pixels are normalised as `pixel_stats` says, where nobody does it yet
-    arch:str, # A torchvision or timm architecture
-    weights=None, # Checkpoint of pretrained weights; None downloads the published ones, False starts from random ones
-    *, cbs=None, # Callbacks besides `BatchNormEval`
-    **kwargs
-)->Learner: # Unfrozen, in two parameter groups: the body and the head
-    "A learner of a pretrained network, with AdamW and BatchNorm in evaluation mode (`ValueError` as of `image_net`)"
+    dls:DataLoaders, # Images and classes; `Normalize` with `pixel_stats` is added if missing
+    arch:str, # Name of a torchvision or timm architecture
+    weights=None, # Checkpoint file of pretrained weights; None: download the published ones; False: random
+    *, cbs=None, # Callbacks in addition to `BatchNormEval`
+    **kwargs # Passed to `Learner`
+)->Learner: # Unfrozen, with two parameter groups: body and head
+    "Create a learner with a pretrained network, AdamW and BatchNorm in evaluation mode (errors as of `image_net`)"
     model = image_net(arch, get_c(dls), weights).to(memory_format=torch.channels_last)
     if not any(isinstance(t, Normalize) for t in getattr(dls.after_batch, "fs", ())):
         dls.add_tfms([Normalize.from_stats(*pixel_stats(arch))], "after_batch")

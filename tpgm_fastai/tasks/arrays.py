@@ -1,4 +1,4 @@
-"""Images and labels in memory, and a fastai loader that indexes them once a batch
+"""Images and labels in memory, with a fastai loader that indexes a whole batch at once
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/tasks/arrays.html.md"""
 
@@ -15,21 +15,25 @@ import torch
 
 # %% ../../nbs/api/tasks/arrays.ipynb #95fe36b4
 class ArraySet:
-    "Images `x` (n, channels, height, width), labels `y` (n,) and class names `vocab`, indexed by a number or a list"
-    def __init__(self, x, y, vocab): store_attr(); self.c = len(vocab)
+    "Images `x` (n, channels, height, width), labels `y` (n,) and class names `vocab`; indexed by a number or a list"
+    def __init__(self,
+        x, # (n, channels, height, width) images
+        y, # (n,) class numbers
+        vocab, # Class names
+    ): store_attr(); self.c = len(vocab)
     def __len__(self): return len(self.y)
     def __getitem__(self, i): return self.x[i], self.y[i]
     def new_empty(self): return ArraySet(self.x[:0], self.y[:0], self.vocab)
 
 # %% ../../nbs/api/tasks/arrays.ipynb #9201ab51
 class ArrayLoader(DataLoader):
-    "A fastai `DataLoader` over an `ArraySet` that indexes it once per batch; images go from -1 to 1"
+    "A fastai `DataLoader` that indexes an `ArraySet` once per batch; images range from -1 to 1"
     def create_item(self, s): return s
     def create_batch(self, b): return self.dataset[b]
     def retain(self, res, b): return res
     def shuffle_fn(self, idxs): return [idxs[i] for i in torch.randperm(len(idxs)).tolist()]
     def rgb(self, x): return x.add(1).div(2).clamp(0, 1)
     def show_batch(self, b=None, max_n=10, **kwargs):
-        "Show `max_n` images of `b`, or of a new batch, with their classes"
+        "Show up to `max_n` images of `b`, or of a new batch, with their classes"
         x, y = self.one_batch() if b is None else b
         show_images(self.rgb(x[:max_n].cpu()), titles=self.vocab[y[:max_n].cpu()].tolist(), nrows=1, **kwargs)

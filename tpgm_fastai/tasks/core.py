@@ -1,4 +1,4 @@
-"""One domain to fine-tune on, all of them to be tested on; and the data sets by name
+"""One domain to fine-tune on and all domains to test on, as one object; and data sets by name
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/tasks/core.html.md"""
 
@@ -25,15 +25,15 @@ from ..core.rooms import load_room
 # %% ../../nbs/api/tasks/core.ipynb #30921777
 @dataclass
 class DomainTask:
-    "An experiment's data, and the learner to start from (`ValueError` where loaders have other classes)"
+    "Data of an experiment, and the learner to start from (`ValueError` if loaders have other classes)"
     dls:DataLoaders # Training and validation data of the ID domain
-    radius_dl:object # Loader of ID data that only radii are learned on
+    radius_dl:object # Loader of held-out ID data that only the radii learn from
     tests:dict # Domain → test loader; the ID domain first
     learner:Callable # Called with learner arguments (`cbs`, …); returns a `Learner` with the pretrained weights
-    classes:dict=None # Domain → numbers of the classes it has, for those that have not all
-    sources:dict=None # Set or domain → where its data come from, in words
-    picture:dict=None # How a picture file becomes the network's input: `arch`, `library`, `size`, `mean`, `std`
-    id = property(lambda self: next(iter(self.tests)), doc="The domain that is fine-tuned on")
+    classes:dict=None # Domain → class indices it contains, only for domains that lack some classes
+    sources:dict=None # Set or domain → origin of its data, in words
+    picture:dict=None # Preprocessing of image files: `arch`, `library`, `size`, `mean`, `std`
+    id = property(lambda self: next(iter(self.tests)), doc="The domain to fine-tune on")
 
     def __post_init__(self):
         others = dict(zip(("validation",), self.dls.loaders[1:2])) | dict(radius_dl=self.radius_dl) | self.tests
@@ -41,25 +41,25 @@ class DomainTask:
 
 # %% ../../nbs/api/tasks/core.ipynb #61c29d49
 class TaskInfo(NamedTuple):
-    "A data set that can be had by name"
-    name:str # Key of `tasks`
+    "A registered data set"
+    name:str # Key in `tasks`
     make:Callable # Called with `seed=` and options; returns a `DomainTask`
-    help:str # One line
-    needs:str # What must be there first; empty if nothing
+    help:str # One-line description
+    needs:str # What must be available first; empty if nothing
 
     @property
     def options(self):
-        "Name → default of the function's options; `inspect.Parameter.empty` marks those that must be given"
+        "Name → default of the function's options; `inspect.Parameter.empty` marks required ones"
         return {k: p.default for k,p in inspect.signature(self.make).parameters.items() if p.kind != p.VAR_KEYWORD}
 
-tasks = {} # Name → `TaskInfo`; full once `find_task` or `load_tasks` was called
+tasks = {} # Name → `TaskInfo`; complete after `find_task` or `load_tasks`
 
 def register_task(
-    name:str, # What commands and comparisons call it
-    help:str, # One line
-    needs:str="", # What must be there first, such as a folder of pictures
-)->Callable: # A decorator that returns the function as it is
-    "Register a function that makes a `DomainTask`; defining it again replaces it"
+    name:str, # Name for commands and comparisons
+    help:str, # One-line description
+    needs:str="", # What must be available first, such as a folder of images
+)->Callable: # Decorator that returns the function unchanged
+    "Register a function that makes a `DomainTask`; a second one with the same name replaces it"
     def _register(make):
         tasks[name] = TaskInfo(name, make, help, needs)
         return make
@@ -67,22 +67,22 @@ def register_task(
 
 # %% ../../nbs/api/tasks/core.ipynb #65b01f4c
 def load_tasks()->dict: # `tasks`
-    "Import every module of `tpgm_fastai.tasks`, so that all data sets are registered"
+    "Register all data sets, by importing every module of `tpgm_fastai.tasks`"
     load_room("tpgm_fastai.tasks")
     return tasks
 
 def find_task(
-    name:str, # A key of `tasks`
+    name:str, # Key in `tasks`
 )->TaskInfo:
-    "A data set by its name (`ValueError` with near names where there is none)"
+    "Find a data set by its name (`ValueError` with similar names if there is none)"
     if name not in load_tasks(): raise ValueError(f"There is no data set {name!r}: {did_you_mean(name, tasks)}")
     return tasks[name]
 
 def bind_task(
-    name:str, # A key of `tasks`
-    **options # Of the function that makes the task; None leaves an option out
-)->partial: # Called with `seed=`; returns a `DomainTask`
-    "A data set with its options (`ValueError` where an option is unknown, or one that must be given is missing)"
+    name:str, # Key in `tasks`
+    **options # Passed to the function that makes the task; None keeps the default
+)->partial: # Call it with `seed=` to get a `DomainTask`
+    "Bind a data set to its options (`ValueError` if one is unknown, or a required one is missing)"
     info, given = find_task(name), {k: v for k,v in options.items() if v is not None}
     if other := [k for k in given if k not in info.options]:
         raise ValueError(f"{name} has no option {other[0]!r}: {did_you_mean(other[0], info.options)}")
@@ -92,9 +92,9 @@ def bind_task(
 
 # %% ../../nbs/api/tasks/core.ipynb #0c4eb4d8
 def data_folder(
-    name:str, # Of a data set with files of its own, `glyphs` or `emoji`
+    name:str, # Data set with files: `glyphs`, `emoji` or `sentiment`
 )->Path:
-    "The folder of a data set's files (`FileNotFoundError` that says what to clone, and where)"
+    "Find the folder of a data set's files (`FileNotFoundError` with the repository to clone)"
     package = Path(str(files("tpgm_fastai")))
     places = [os.environ.get("TPGM_FASTAI_DATA"), package/"data", package.parent/"benchmarks"/"data"]
     found = [Path(p)/name for p in places if p and (Path(p)/name).is_dir()]

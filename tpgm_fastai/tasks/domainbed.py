@@ -1,4 +1,4 @@
-"""DomainBed's data sets: leave one domain out, in one call
+"""DomainBed's data sets as tasks: fine-tune on all domains but one, test on that one
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/tasks/domainbed.html.md"""
 
@@ -19,13 +19,13 @@ from .folder import folder_task
 
 # %% ../../nbs/api/tasks/domainbed.ipynb #db000005
 domainbed_folders = {"VLCS": "VLCS", "PACS": "PACS", "OfficeHome": "office_home",
-                     "TerraIncognita": "terra_incognita", "DomainNet": "domain_net"} # Data set → its folder
+                     "TerraIncognita": "terra_incognita", "DomainNet": "domain_net"} # Data set → folder
 
 def domainbed_domains(
-    root, # Where DomainBed's data sets lie
-    name:str, # A key of `domainbed_folders`
-)->list: # Names of its domains' folders, sorted
-    "The domains of a data set (`ValueError` where there is no such set, or its folder is missing)"
+    root, # Folder with DomainBed's data sets
+    name:str, # Key of `domainbed_folders`
+)->list: # Sorted names of the domains' folders
+    "List the domains of a data set (`ValueError` if the name is unknown or the folder is missing)"
     if name not in domainbed_folders:
         raise ValueError(f"There is no data set {name!r}: {did_you_mean(name, domainbed_folders)}")
     path = Path(root)/domainbed_folders[name]
@@ -39,11 +39,11 @@ def domainbed_domains(
                needs="the folder that DomainBed's download has filled, the data set's name and the domain `left_out`.")
 @delegates(folder_task, but=["path", "id", "ood"])
 def domainbed_task(
-    root, # Where DomainBed's data sets lie
-    name:str, # A key of `domainbed_folders`
-    left_out:str, # The domain to test on, its folder's name or how that begins, such as "S"
-    **kwargs
-)->DomainTask: # The ID domain is all others together
+    root, # Folder with DomainBed's data sets
+    name:str, # Key of `domainbed_folders`
+    left_out:str, # Domain to test on: its folder name or the start of it, such as "S"
+    **kwargs # Passed to `folder_task`
+)->DomainTask: # The ID domain merges all others
     "Fine-tune on all domains but one, and test on that one (DomainBed, Gulrajani & Lopez-Paz, ICLR 2021)"
     domains = domainbed_domains(root, name)
     found = [d for d in domains if d == left_out] or [d for d in domains if d.lower().startswith(left_out.lower())]

@@ -1,4 +1,4 @@
-"""DomainNet's list files, checked line by line, and the experiment that TPGM is known for
+"""DomainNet as a task, with its list files checked line by line
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/tasks/domainnet.html.md"""
 
@@ -39,9 +39,9 @@ def _check_row(row, where):
 
 # %% ../../nbs/api/tasks/domainnet.ipynb #ea432b06
 def read_list(
-    file, # Lines `domain/class/image label`
-)->pd.DataFrame: # `path`, `label`, `cls` (class) and `list` (file name), by line number
-    "An image list (`ValueError` that names file and line)"
+    file, # Text file of lines `domain/class/image label`
+)->pd.DataFrame: # Columns `path`, `label`, `cls` (class) and `list` (file name); index: line number
+    "Read an image list (`ValueError` that names file and line)"
     file = Path(file)
     lines = file.read_text("utf-8-sig", errors="replace").splitlines()
     rows = {i: line.split() for i,line in enumerate(lines, 1) if line.strip()}
@@ -62,17 +62,20 @@ def find_list(
     root, # Folder with the lists
     domain:str, # Such as `real`
     split:str, # `train`, `val` or `test`
-    percent:float=100, # Subset that a list of its own is looked for first
-): # Path, or None
-    "The list of a domain's split"
+    percent:float=100, # Size of the subset, whose own list is preferred
+): # Path, or None if there is none
+    "Find the list file of a domain's split"
     own = [f"{domain}_{split}_{p:g}_percent_split.txt" for p in dict.fromkeys((percent, 100))]
     return next((Path(root)/n for n in (*own, f"{domain}_{split}.txt") if (Path(root)/n).is_file()), None)
 
 # %% ../../nbs/api/tasks/domainnet.ipynb #f71b88c4
 def read_domain(
-    root, domain:str, split:str, percent:float=100, # As for `find_list`
-)->pd.DataFrame: # As from `read_list`
-    "The list of a domain's split (`ValueError` that names what to download, or file and line)"
+    root, # Folder with the lists
+    domain:str, # Such as `real`
+    split:str, # `train`, `val` or `test`
+    percent:float=100, # Size of the subset, whose own list is preferred
+)->pd.DataFrame: # As returned by `read_list`
+    "Read the list of a domain's split (`ValueError` that names what to download, or file and line)"
     if not Path(root).is_dir():
         raise ValueError(f"{root} is not a folder: pass the one with DomainNet's lists and images.")
     file, lost = find_list(root, domain, split, percent), f"There is no {domain}_{split}.txt in {root}"
@@ -81,14 +84,14 @@ def read_domain(
     if not file: raise ValueError(f"{lost}: download it, and {domain}.zip, from {PAGE}.")
     items = read_list(file)
     for line in items.index[~items.path.str.startswith(f"{domain}/")][:1]:
-        raise _at(items, line, f"{items.path[line]} is not of the domain {domain!r}.")
+        raise _at(items, line, f"{items.path[line]} does not belong to the domain {domain!r}.")
     return items
 
 # %% ../../nbs/api/tasks/domainnet.ipynb #7eb27138
 def class_names(
-    *lists:pd.DataFrame, # From `read_list`
-)->list: # Names in the order of their labels
-    "The classes of all lists (`ValueError` where a class has two labels, a label two classes or none)"
+    *lists:pd.DataFrame, # Results of `read_list`
+)->list: # Class names in the order of their labels
+    "Get the classes of all lists (`ValueError` if class names and labels do not match one to one)"
     seen = pd.concat(lists).rename_axis("line").reset_index().drop_duplicates(["label", "cls"])
     for key in ("label", "cls"):
         for _,new in seen[seen[key].duplicated()].head(1).iterrows():
@@ -103,14 +106,14 @@ def class_names(
     return [names[i] for i in range(len(names))]
 
 # %% ../../nbs/api/tasks/domainnet.ipynb #423fab12
-_sizes = dict( # Release → domain → images in all, and in the test list
+_sizes = dict( # Release → domain → images in total, and in the test list
     original=dict(clipart=(48_837, 14_814), infograph=(53_201, 16_114), painting=(75_759, 22_892),
                   quickdraw=(172_500, 51_750), real=(175_327, 52_764), sketch=(70_386, 21_271)),
     cleaned=dict(clipart=(48_129, 14_604), infograph=(51_605, 15_582), painting=(72_266, 21_850),
                  quickdraw=(172_500, 51_750), real=(172_947, 52_041), sketch=(69_128, 20_916)))
 
 def published_counts()->pd.DataFrame: # Domain and split × release
-    "How many images DomainNet's lists hold"
+    "Tabulate how many images DomainNet's lists contain"
     counts = dict(tpgm={("real", "train"): 110_307, ("real", "val"): 12_256, ("real", "test"): 52_764})
     for release,sizes in _sizes.items():
         tests = {(d, "test"): test for d,(_,test) in sizes.items()}
@@ -128,7 +131,7 @@ def _torn(root, items):
 def _first(items): return f"first {items.path.iloc[0]} ({items.list.iloc[0]}, line {items.index[0]})"
 
 def _status(root, domain, items, verify, counts):
-    "How many images are there, and a sentence"
+    "Number of images found, and the status"
     if len(lost := _lost(root, items)):
         found, says = len(items) - len(lost), f"{len(lost)} images are missing, {_first(lost)}"
         return found, f"{says}: extract {domain}.zip of {PAGE}"
@@ -142,10 +145,10 @@ def _status(root, domain, items, verify, counts):
 # %% ../../nbs/api/tasks/domainnet.ipynb #220e8f1e
 def check_domainnet(
     root, # Folder with lists and images
-    domains:tuple=DOMAINS, # Those that are needed
-    verify:bool=True, # Open every image
-)->pd.DataFrame: # Domain and split × list, images listed, classes, images found, published counts, `status`
-    "Whether DomainNet is complete, of which release, and what is missing"
+    domains:tuple=DOMAINS, # Domains to check
+    verify:bool=True, # Open every image to check it
+)->pd.DataFrame: # One row per domain and split: `list`, `listed`, `classes`, `found`, published counts, `status`
+    "Check whether DomainNet is complete, of which release it is, and what is missing"
     counts, rows = published_counts(), {}
     splits = [(d,s) for d in domains for s in ("train", "val", "test") if s != "val" or find_list(root, d, s)]
     for key in splits:
@@ -174,17 +177,17 @@ def _check_apart(items, *others):
     for other in others:
         for line,path in other.path[other.path.isin(items.path)].head(1).items():
             where = items.list[items.path == path].iloc[0]
-            raise _at(other, line, f"{path} is in {where} too: an image serves one purpose.")
+            raise _at(other, line, f"{path} is in {where} too: each image must be in one list only.")
 
 # %% ../../nbs/api/tasks/domainnet.ipynb #46375c6e
 def id_sets(
-    root, # Folder with lists
+    root, # Folder with the lists
     id:str, # Domain to fine-tune on
-    percent:float=100, # Of the images
+    percent:float=100, # Percentage of the images to use
     *, radius_data:str="split", # As for `with_radius`
-    seed:int=0, # Of whatever is drawn
-)->tuple: # Set → items; set → where they come from, in words
-    "Images for training, choice and radii (`ValueError` where lists are wrong or share an image)"
+    seed:int=0, # Seed of the random draws
+)->tuple: # Set → items; set → origin of its data, in words
+    "Divide the ID images into `train`, `valid` and `radius` (`ValueError` if lists are wrong or share an image)"
     if not 0 < percent <= 100: raise ValueError(f"percent must be above 0 and at most 100, not {percent}.")
     sets, sources = with_radius(*_held_out(root, id, percent, seed), radius_data, seed)
     for k,text in sources.items():
@@ -196,8 +199,8 @@ def id_sets(
 # %% ../../nbs/api/tasks/domainnet.ipynb #c2a70bb8
 def releases(
     items:pd.DataFrame, # A domain's test list
-)->list: # `original`, `cleaned`, both or none
-    "Releases of which this domain's test list is as long"
+)->list: # `original`, `cleaned`, both or neither
+    "List the releases whose test list of this domain has the same length"
     domain = items.path.iloc[0].split("/")[0]
     return [r for r,sizes in _sizes.items() if domain in sizes and sizes[domain][1] == len(items)]
 
@@ -210,7 +213,7 @@ def _read_tests(root, domains, release):
     for d,items in tests.items():
         if release and release not in releases(items):
             raise ValueError(f"{items.list.iloc[0]} has {len(items):,} images, not those of the {release} release: "
-                             "`check_domainnet` tells how many it has.")
+                             "see `check_domainnet` for the published counts.")
     return tests
 
 # %% ../../nbs/api/tasks/domainnet.ipynb #4a61361a
@@ -241,16 +244,16 @@ def domainnet_task(
     root, # Folder with lists and images
     id:str="real", # Domain to fine-tune on
     ood:tuple=("sketch", "painting", "infograph", "clipart"), # Domains to test on
-    *, percent:float=100, # Of the training and validation images
-    learner:Callable=partial(image_learner, arch="resnet50"), # Called with data and options; returns a `Learner`
-    radius_data:str="split", # Half of the validation list to choose on, half for radii; `valid`: all of it for both
-    release:str=None, # `original` or `cleaned`: the test lists must be of that release; None takes any
-    stats:tuple=domainnet_stats, # Mean and standard deviation of the pixels; a model may bring its own
-    seed:int=0, # Of subsets and held-out sets
-    verify:bool=False, # Open every image first; `check_domainnet` does it once for all
-    **kwargs # `bs`, `size` and `num_workers`, of `listed_task`
+    *, percent:float=100, # Percentage of the training and validation images to use
+    learner:Callable=partial(image_learner, arch="resnet50"), # Called with `dls` and learner arguments
+    radius_data:str="split", # Half of the validation list for choosing, half for radii; `valid`: all of it for both
+    release:str=None, # Required release of the test lists: `original` or `cleaned`; None accepts any
+    stats:tuple=domainnet_stats, # Mean and standard deviation of the pixels
+    seed:int=0, # Seed of subsets and held-out sets
+    verify:bool=False, # Open every image first; not needed after `check_domainnet`
+    **kwargs # Passed to `listed_task`: `bs`, `size`, `num_workers`
 )->DomainTask:
-    "DomainNet as TPGM used it (`ValueError` in a sentence where lists or images are wrong)"
+    "Make a task of DomainNet as TPGM used it (`ValueError` that names a wrong list or image)"
     sets, sources = id_sets(root, id, percent, radius_data=radius_data, seed=seed)
     tests = _read_tests(root, [id, *ood], release)
     _check_apart(pd.concat(sets.values()), tests[id])

@@ -1,4 +1,4 @@
-"""A task from pictures in folders
+"""A task from images in folders, one folder per domain
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/tasks/folder.html.md"""
 
@@ -14,23 +14,23 @@ from ..core.checks import did_you_mean, same_classes
 
 # %% ../../nbs/api/tasks/folder.ipynb #54f46933
 def class_folders(
-    path, # Folder with one folder a class, or a domain
-)->list: # Names, sorted; hidden folders are left out
-    "Folders that name classes"
+    path, # Folder with one folder per class, or per domain
+)->list: # Sorted names without hidden folders
+    "List the folders in a folder"
     return sorted(p.name for p in Path(path).iterdir() if p.is_dir() and not p.name.startswith("."))
 
 def named_once(
     domains:list, # Names of domains
 ):
-    "Check that no domain is named twice (`ValueError`)"
-    if len(set(domains)) < len(domains): raise ValueError(f"Every domain can be named once: {', '.join(domains)}.")
+    "Check that no domain is named twice (`ValueError` if one is)"
+    if len(set(domains)) < len(domains): raise ValueError(f"Name every domain only once, not {', '.join(domains)}.")
 
 # %% ../../nbs/api/tasks/folder.ipynb #54f46401
 def check_domains(
-    path, # Folder with one folder a domain
-    domains:list, # Domains that are used, the ID domain first
-)->list: # Class names, sorted
-    "Classes that all `domains` share (`ValueError` where a folder is missing or their classes differ)"
+    path, # Folder with one folder per domain
+    domains:list, # Domains to use, the ID domain first
+)->list: # Sorted class names
+    "Get the classes of all `domains` (`ValueError` if a folder is missing or classes differ)"
     path = Path(path)
     if not path.is_dir(): raise ValueError(f"{path} is not a folder: pass the one that holds a folder for each domain.")
     for d in domains:

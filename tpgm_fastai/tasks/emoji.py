@@ -1,4 +1,4 @@
-"""Emoji in seven styles: a second embedded benchmark of robust fine-tuning, with colour pictures and a network pretrained on ImageNet
+"""Emoji in seven styles: a benchmark of robust fine-tuning with colour images and a network pretrained on ImageNet
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/tasks/emoji.html.md"""
 
@@ -36,13 +36,13 @@ from .glyphs import benchmark_learner, check_batch
 
 # %% ../../nbs/api/tasks/emoji.ipynb #e8ad709e
 STYLES = '3d', 'noto', 'flat', 'twemoji', 'openmoji', 'sketch', 'contrast'
-PACKS = 'emoji.zip', 'share-alike/openmoji.zip' # the second: CC BY-SA 4.0
+PACKS = 'emoji.zip', 'share-alike/openmoji.zip' # the second is CC BY-SA 4.0
 
 # %% ../../nbs/api/tasks/emoji.ipynb #c64c8128
 def read_pictures(
-    path:str|Path, # Zip of `<style>/<code points>.webp`
+    path:str|Path, # Zip file of `<style>/<code points>.webp`
 )->dict: # Style → code points → (height, width, 3) uint8
-    "Decode all pictures of a zip"
+    "Decode all images of a zip file"
     out = {}
     with ZipFile(path) as z:
         for name in z.namelist():
@@ -52,9 +52,9 @@ def read_pictures(
 
 @lru_cache(1)
 def load_emoji(
-    folder:Path=None, # None: that of `data_folder`
+    folder:Path=None, # Folder with the files; None for that of `data_folder`
 )->SimpleNamespace: # `pixels`: style → (n, 3, 64, 64) uint8; `rows` of meta.csv; `label` of all rows into `vocab`
-    "All emoji, decoded once per process; `rows` that the foundation model has seen have no pictures"
+    "Load all emoji, decoded once per process; `rows` that the foundation model has seen have no images"
     folder = folder or data_folder('emoji')
     rows = list(csv.DictReader((folder/'meta.csv').read_text(encoding='utf-8').splitlines()))
     codes = [r['codepoint'] for r in rows if r['foundation'] == 'no']
@@ -68,15 +68,15 @@ def load_emoji(
 def to_images(
     pixels:torch.Tensor, # (n, 3, height, width) uint8
 )->torch.Tensor: # (n, 3, height, width), -1 black to 1 white
-    "Bytes as images for a network"
+    "Convert bytes to images for a network"
     return pixels.float().div(127.5).sub(1)
 
 # %% ../../nbs/api/tasks/emoji.ipynb #3244d08e
 def tumble(
     x:torch.Tensor, # (n, 3, height, width), -1 black to 1 white
-    generator:torch.Generator=None, # On the device of `x`; None: torch's global generator
-)->torch.Tensor: # Like `x`
-    "Turn, scale, move and mirror each image at random"
+    generator:torch.Generator=None, # On the device of `x`; None for torch's global generator
+)->torch.Tensor: # Same shape as `x`
+    "Rotate, scale, shift and mirror each image at random"
     r = torch.rand(len(x), 5, generator=generator, device=x.device)*2 - 1
     angle, size, shift, flip = r[:, 0]*math.radians(15), 1 + r[:, 1]*.15, r[:, 2:4]*.1, r[:, 4].sign()
     across = angle.cos()*size*flip, -angle.sin()*size, shift[:, 0]
@@ -88,23 +88,23 @@ def tumble(
 def tumble_batch(
     b:tuple, # Images (n, 3, height, width) and labels (n,)
 )->tuple:
-    "`tumble` for the images of a batch, from torch's global generator"
+    "Apply `tumble` to the images of a batch, with torch's global generator"
     return tumble(b[0]), *b[1:]
 
 # %% ../../nbs/api/tasks/emoji.ipynb #9fca27ba
 def by_family(
-    rows:list, # dicts with `label` and `family`
+    rows:list, # Dicts with `label` and `family`
 )->dict: # Class → family → indices of its rows; classes sorted
-    "Rows by class and family"
+    "Group rows by class and family"
     out = {label: {} for label in sorted({r['label'] for r in rows})}
     for i, r in enumerate(rows): out[r['label']].setdefault(r['family'], []).append(i)
     return out
 
 def draw_split(
-    rows:list, # dicts with `label` and `family`
-    seed:int, # Of the random choice
-)->list: # `train`, `valid` or `test`, for each row
-    "A fresh 50/20/30 split by family within class"
+    rows:list, # Dicts with `label` and `family`
+    seed:int, # Seed of the random division
+)->list: # `train`, `valid` or `test` for each row
+    "Draw a new 50/20/30 split by family within each class"
     rng, out = np.random.RandomState(seed), [None]*len(rows)
     for families in by_family(rows).values():
         order, done, total = sorted(families), 0, sum(map(len, families.values()))
@@ -116,10 +116,10 @@ def draw_split(
 
 # %% ../../nbs/api/tasks/emoji.ipynb #f151e6e3
 def split_emoji(
-    rows:list, # Of `load_emoji`
-    seed:int=0, # 0: the stored split; else a fresh one
-)->dict: # `train`, `valid`, `radius` and `test`: indices of rows with pictures
-    "Divide the emoji that the foundation model has not seen, so that no two sets share a family"
+    rows:list, # Rows of `load_emoji`
+    seed:int=0, # 0 for the stored split; otherwise a new one
+)->dict: # `train`, `valid`, `radius` and `test`: indices of rows with images
+    "Divide the emoji that the foundation model has not seen into sets that share no family"
     names = draw_split(rows, seed) if seed else [r['split'] for r in rows]
     unseen = [i for i, r in enumerate(rows) if r['foundation'] == 'no']
     sets = {k: [i for i in unseen if names[i] == k] for k in ('train', 'valid', 'test')}
@@ -134,9 +134,9 @@ def split_emoji(
 
 # %% ../../nbs/api/tasks/emoji.ipynb #3bd34c43
 def emoji_net(
-    n_classes:int=33, # Outputs
+    n_classes:int=33, # Number of outputs
 )->nn.Module: # (n, 3, 64, 64) → (n, n_classes)
-    "timm's `tf_efficientnet_lite0` with the foundation's weights and a new head (`ImportError` without timm)"
+    "Build timm's `tf_efficientnet_lite0` with pretrained weights and a new head (`ImportError` without timm)"
     try: from timm import create_model
     except ImportError:
         raise ImportError("The emoji benchmark takes its network from timm, which is not installed: "
@@ -147,11 +147,11 @@ def emoji_net(
 # %% ../../nbs/api/tasks/emoji.ipynb #7c31d65c
 @delegates(Learner.__init__)
 def emoji_learner(
-    dls:DataLoaders, # Of `emoji_task`
-    cbs=None, # Callbacks besides `BatchNormEval`
-    **kwargs
+    dls:DataLoaders, # Data of `emoji_task`
+    cbs=None, # Callbacks in addition to `BatchNormEval`
+    **kwargs # Passed to `Learner`
 )->Learner:
-    "A `Learner` with the foundation's body and a new head; torch's seed decides the head"
+    "Create a `Learner` with the pretrained body and a new head, initialised from torch's seed"
     model = emoji_net(dls.c).to(memory_format=torch.channels_last)
     return benchmark_learner(dls, model, cbs, **dict(splitter=body_classifier) | kwargs)
 
@@ -159,12 +159,12 @@ def emoji_learner(
 @register_task('emoji', 'emoji in seven styles: 33 classes, a network pretrained on ImageNet',
                needs="timm, and the repository's folder benchmarks/data")
 def emoji_task(
-    seed:int=0, # Which emoji go where; 0: the stored split
+    seed:int=0, # Which emoji go into which set; 0 for the stored split
     *, id:str='noto', # Style to fine-tune on; the other six are out of distribution
     bs:int=64, # Images per batch
-    device:str|torch.device=None, # None: fastai's default
-)->DomainTask: # `dls`, `radius_dl`, `tests` and `learner`
-    "The benchmark as a task: one style is ID, the others are OOD"
+    device:str|torch.device=None, # None for fastai's default
+)->DomainTask: # With `dls`, `radius_dl`, `tests` and `learner`
+    "Make the emoji benchmark: one style is ID, the others are OOD"
     if id not in STYLES: raise ValueError(f"There is no style {id!r}: {did_you_mean(id, STYLES)}")
     emoji, device = load_emoji(), torch.device(device or default_device())
     sets = split_emoji(emoji.rows, seed)

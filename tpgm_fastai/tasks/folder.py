@@ -1,4 +1,4 @@
-"""A task from pictures in folders
+"""A task from images in folders, one folder per domain
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/tasks/folder.html.md"""
 
@@ -26,11 +26,11 @@ from .domains import check_domains, class_folders
 
 # %% ../../nbs/api/tasks/folder.ipynb #40987f9e
 def _some(files, path, most=10):
-    "Names of a few files"
+    "Names of the first few files"
     return ", ".join(str(f.relative_to(path)) for f in sorted(files)[:most]) + (" …" if len(files) > most else "")
 
 def _pictures(path, domain):
-    "The pictures in the class folders of a domain; others are named"
+    "Images in the class folders of a domain; warns about others"
     found, classes = sorted(get_image_files(path/domain)), class_folders(path/domain)
     stray = [f for f in found if f.parent.parent != path/domain or f.parent.name not in classes]
     if stray:
@@ -40,11 +40,11 @@ def _pictures(path, domain):
 
 # %% ../../nbs/api/tasks/folder.ipynb #40987f9f
 def readable_images(
-    path, # Folder with one folder a domain
-    domains:list, # Domains that are used
-    skip_bad:bool=False, # Leave unreadable files out, with a warning, instead of raising
+    path, # Folder with one folder per domain
+    domains:list, # Domains to use
+    skip_bad:bool=False, # Skip unreadable files with a warning instead of raising
 )->dict: # Domain → image files
-    "The pictures of every domain (`ValueError` that lists unreadable files, or names an empty class)"
+    "List the images of every domain (`ValueError` that lists unreadable files or names an empty class)"
     path = Path(path)
     found = {d: _pictures(path, d) for d in domains}
     bad = set(verify_images([f for fs in found.values() for f in fs]))
@@ -61,10 +61,10 @@ def readable_images(
 # %% ../../nbs/api/tasks/folder.ipynb #c6789a45
 def split_files(
     files:list, # Image files, `…/<class>/<image>`
-    seed:int=0, # Of the random choice
-    shares:dict=dict(test=.2, valid=.1, radius=.1), # Set → share of each class; the rest is `train`
+    seed:int=0, # Seed of the random division
+    shares:dict=dict(test=.2, valid=.1, radius=.1), # Set → share of each class; the rest goes to `train`
 )->dict: # Set → files
-    "Divide files at random, class by class (`ValueError` where a class has too few)"
+    "Divide files at random, class by class (`ValueError` if a class has too few)"
     rng, sets = np.random.RandomState(seed), {k: [] for k in ("train", *shares)}
     for c in sorted({parent_label(f) for f in files}):
         mine = rng.permutation(sorted(f for f in files if parent_label(f) == c)).tolist()
@@ -79,7 +79,7 @@ def split_files(
 
 # %% ../../nbs/api/tasks/folder.ipynb #53239040
 def _block(classes, valid, size, stats):
-    "How pictures of a folder are read: those of `valid` are not trained on"
+    "How images of a folder are read; files in `valid` form the validation set"
     crops = [RandomResizedCrop(size, min_scale=.35, split_idx=0), Resize(size, split_idx=1)]
     return DataBlock((ImageBlock(RGBPicture), CategoryBlock(classes)), splitter=FuncSplitter(lambda f: f in valid),
                      get_y=parent_label, item_tfms=crops, batch_tfms=[Flip(), Normalize.from_stats(*stats)])
@@ -87,32 +87,32 @@ def _block(classes, valid, size, stats):
 def _together(parts): return {k: [f for p in parts for f in p[k]] for k in parts[0]}
 
 def _batch_size(bs, n):
-    "What batches can have"
+    "Batch size, at most the number of training images"
     if n < bs: warnings.warn(f"There are {n} pictures to train on: a batch has {n}, not {bs}.")
     return min(bs, n)
 
 def _reading(arch, size, stats):
-    "How a picture becomes the network's input"
+    "Preprocessing of image files"
     check_size(arch, size)
     library = "torchvision" if callable(find_arch(arch)) else "timm"
     return dict(arch=arch.removeprefix("timm/"), library=library, size=size, mean=list(stats[0]), std=list(stats[1]))
 
 # %% ../../nbs/api/tasks/folder.ipynb #07b11648
-@register_task("folder", "your own pictures, in one folder a domain",
+@register_task("folder", "your own pictures, in one folder per domain",
                needs="a folder of pictures as path/<domain>/<class>/<image>, the domain `id` and the domains `ood`.")
 def folder_task(
-    path, # Folder `path/<domain>/<class>/<image>`
-    id:str|list, # Domain to fine-tune on, or several, which are one to the task
+    path, # Folder with images as `path/<domain>/<class>/<image>`
+    id:str|list, # Domain to fine-tune on, or a list of domains to merge into one
     ood:list, # Domains to test on
-    *, arch:str="resnet50", # A torchvision or timm architecture
-    weights=None, # Checkpoint of pretrained weights; None downloads the published ones
-    size:int=224, # Pixels of a side
+    *, arch:str="resnet50", # Name of a torchvision or timm architecture
+    weights=None, # Checkpoint file of pretrained weights; None: download the published ones; False: random
+    size:int=224, # Side length of the input in pixels
     bs:int=64, # Batch size
-    seed:int=0, # Of the division into sets
-    skip_bad:bool=False, # Leave unreadable pictures out, with a warning
-    num_workers:int=None, # Processes that read images; fastai's choice by default
+    seed:int=0, # Seed of the division into sets
+    skip_bad:bool=False, # Skip unreadable images with a warning instead of raising
+    num_workers:int=None, # Processes that read images; None for fastai's default
 )->DomainTask:
-    "A task from pictures in folders (`ValueError` in a sentence where something is wrong with them)"
+    "Make a task from images in folders (`ValueError` that names what is wrong with them)"
     path, own, stats = Path(path), [id] if isinstance(id, str) else list(id), pixel_stats(arch)
     classes, found = check_domains(path, [*own, *ood]), readable_images(path, [*own, *ood], skip_bad)
     picture = _reading(arch, size, stats)

@@ -1,4 +1,4 @@
-"""Glyphs in the wild: a small embedded benchmark of robust fine-tuning, five domains of letters with a foundation model that knows them all
+"""Letters and digits in five font styles: an embedded benchmark of robust fine-tuning
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/tasks/glyphs.html.md"""
 
@@ -37,38 +37,38 @@ from .core import data_folder, DomainTask, register_task
 
 # %% ../../nbs/api/tasks/glyphs.ipynb #5376f3f3
 DOMAINS = 'serif', 'sans-serif', 'monospace', 'handwriting', 'display'
-ID = 'handwriting' # the domain that is fine-tuned on; the other four are out of distribution
+ID = 'handwriting' # the domain to fine-tune on; the other four are out of distribution
 
 # %% ../../nbs/api/tasks/glyphs.ipynb #b87b5ff9
 def unpack(
-    packed:np.ndarray, # (bytes,) uint8: LZMA of two pixels a byte, the left one in the high bits
+    packed:np.ndarray, # (bytes,) uint8: LZMA-compressed, two pixels per byte, the left one in the high bits
 )->np.ndarray: # (n, 32, 32) uint8, 0 paper to 15 ink
-    "Grey levels from their packed bytes"
+    "Unpack grey levels from compressed bytes"
     pairs = np.frombuffer(lzma.decompress(packed.tobytes()), dtype=np.uint8)
     return np.stack([pairs >> 4, pairs & 15], axis=-1).reshape(-1, 32, 32)
 
 def load_glyphs(
-    path:str|Path=None, # File written by `benchmarks/build_glyphs.py`; None: the one in the package
+    path:str|Path=None, # File written by `benchmarks/build_glyphs.py`; None for the one in the package
 )->SimpleNamespace: # `pixels` (n, 32, 32); `label` (n,) into `vocab`; `font` (n,) into `fonts`, `domains`, `foundation`
-    "All glyphs of the target classes; `foundation`: fonts that the model has seen (`ValueError` for other files)"
+    "Load all glyphs; `foundation` marks fonts that the foundation model has seen (`ValueError` for other files)"
     with np.load(path or data_folder('glyphs')/'glyphs.npz', allow_pickle=False) as z: g = dict(z)
     if not {'pixels', 'label', 'font'} <= g.keys():
-        raise ValueError(f'{path} holds {sorted(g)}, not glyphs packed by benchmarks/build_glyphs.py')
+        raise ValueError(f'{path} holds {sorted(g)}, not glyphs packed by benchmarks/build_glyphs.py: pass its output.')
     return SimpleNamespace(**g | {'pixels': unpack(g['pixels'])})
 
 # %% ../../nbs/api/tasks/glyphs.ipynb #58b590ef
 def to_tensor(
     pixels:np.ndarray, # (n, 32, 32), 0 paper to 15 ink
 )->torch.Tensor: # (n, 1, 32, 32), -1 paper to 1 ink
-    "Grey levels as images for a network"
+    "Convert grey levels to images for a network"
     return torch.from_numpy(pixels).float().div(7.5).sub(1).unsqueeze(1)
 
 # %% ../../nbs/api/tasks/glyphs.ipynb #2afa7043
 def jitter(
     x:torch.Tensor, # (n, 1, height, width)
-    generator:torch.Generator=None, # On the device of `x`; None: torch's global generator
+    generator:torch.Generator=None, # On the device of `x`; None for torch's global generator
 )->torch.Tensor: # Like `x`
-    "Turn, scale, move and slant each image at random"
+    "Rotate, scale, shift and slant each image at random"
     r = torch.rand(len(x), 6, generator=generator, device=x.device)*2 - 1
     angle, size, shift = r[:, 0]*math.radians(20), 1 + r[:, 1]*.2, r[:, 2:4]*.12
     slant, height = r[:, 4]*.25, 1 + r[:, 5]*.1
@@ -81,9 +81,9 @@ def jitter(
 # %% ../../nbs/api/tasks/glyphs.ipynb #01e1e59c
 def wild(
     x:torch.Tensor, # (n, 1, height, width), -1 paper to 1 ink
-    generator:torch.Generator=None, # On the device of `x`; None: torch's global generator
-)->torch.Tensor: # Like `x`, about -2 to 2
-    "Random geometry, ink, textured paper and noise; 30 % are inverted (`ValueError` for other shapes)"
+    generator:torch.Generator=None, # On the device of `x`; None for torch's global generator
+)->torch.Tensor: # Same shape as `x`, about -2 to 2
+    "Add random geometry, ink, textured paper and noise; invert 30 % (`ValueError` for other shapes)"
     if x.ndim != 4 or x.shape[1] != 1:
         raise ValueError(f'wild takes a batch of grey images (n, 1, height, width), not {tuple(x.shape)}')
     x, n, kw = jitter(x, generator), len(x), dict(generator=generator, device=x.device)
@@ -96,10 +96,10 @@ def wild(
 
 # %% ../../nbs/api/tasks/glyphs.ipynb #47f2cb5d
 def split_fonts(
-    glyphs:SimpleNamespace, # what `load_glyphs` returns
-    seed:int=0, # which handwriting fonts go where
-)->tuple[dict,dict]: # font indices of `train`, `valid` and `radius`; font indices of each domain's test, ID first
-    "Divide the fonts, so that no two sets share one"
+    glyphs:SimpleNamespace, # Result of `load_glyphs`
+    seed:int=0, # Which handwriting fonts go into which set
+)->tuple[dict,dict]: # Font indices of `train`, `valid`, `radius`; font indices of each test, ID first
+    "Divide the fonts into disjoint sets"
     rng = np.random.RandomState(100 + seed)
     fonts = lambda domain, seen: np.where((glyphs.domains == domain) & (glyphs.foundation == seen))[0]
     unseen, seen = rng.permutation(fonts(ID, False)), rng.permutation(fonts(ID, True))
@@ -108,30 +108,32 @@ def split_fonts(
 
 # %% ../../nbs/api/tasks/glyphs.ipynb #95fe36b4
 def glyph_set(
-    glyphs:SimpleNamespace, # What `load_glyphs` returns
-    fonts:np.ndarray, # (fonts,) their indices
-    clean:bool=False, # Leave the glyphs as they were drawn
+    glyphs:SimpleNamespace, # Result of `load_glyphs`
+    fonts:np.ndarray, # (fonts,) indices of fonts
+    clean:bool=False, # Skip `wild`
 )->ArraySet:
-    "All glyphs of some fonts, made wild with a fixed seed"
+    "Make a set of all glyphs of some fonts, after `wild` with a fixed seed"
     rows = np.isin(glyphs.font, fonts)
     x, y = to_tensor(glyphs.pixels[rows]), torch.from_numpy(glyphs.label[rows]).long()
     return ArraySet(x if clean else wild(x, torch.Generator().manual_seed(5)), y, glyphs.vocab)
 
 # %% ../../nbs/api/tasks/glyphs.ipynb #9201ab51
 class GlyphLoader(ArrayLoader):
-    "An `ArrayLoader` of grey pictures"
-    def rgb(self, x): return x.div(-3).add(.5).clamp(0, 1).expand(-1, 3, -1, -1) # ink dark
+    "An `ArrayLoader` of grey images"
+    def rgb(self, x): return x.div(-3).add(.5).clamp(0, 1).expand(-1, 3, -1, -1) # dark ink
 
 def wild_batch(
     b:tuple, # Images (n, 1, 32, 32) and labels (n,)
 )->tuple:
-    "`wild` for the images of a batch, from torch's global generator"
+    "Apply `wild` to the images of a batch, with torch's global generator"
     return wild(b[0]), *b[1:]
 
 # %% ../../nbs/api/tasks/glyphs.ipynb #756a4f87
 class Residual(nn.Module):
-    "`relu(x + two 3×3 convolutions of x)`, each with BatchNorm"
-    def __init__(self, c):
+    "Residual block: `relu(x + two 3×3 convolutions of x)`, each with BatchNorm"
+    def __init__(self,
+        c, # Channels
+    ):
         super().__init__()
         self.conv1, self.bn1 = nn.Conv2d(c, c, 3, padding=1, bias=False), nn.BatchNorm2d(c)
         self.conv2, self.bn2 = nn.Conv2d(c, c, 3, padding=1, bias=False), nn.BatchNorm2d(c)
@@ -140,67 +142,67 @@ class Residual(nn.Module):
 def _conv(a, b, stride): return nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True)
 
 def glyph_net(
-    n_classes:int=44, # Outputs
-    widths:tuple=(16, 32, 64, 128), # Channels of the stem and of the three stages
+    n_classes:int=44, # Number of outputs
+    widths:tuple=(16, 32, 64, 128), # Channels of the stem and the three stages
 )->nn.Sequential: # `model[0]` the body, `model[1]` the head
-    "ResNet-9-like: a stem, then stages of a convolution of stride 2 and a residual block"
+    "Build a network like ResNet-9: a stem, then stages of a stride-2 convolution and a residual block"
     stages = [l for a, b in zip(widths, widths[1:]) for l in (*_conv(a, b, 2), Residual(b))]
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], n_classes))
     return nn.Sequential(nn.Sequential(*_conv(1, widths[0], 1), *stages), head)
 
 # %% ../../nbs/api/tasks/glyphs.ipynb #0ef8edc1
 def load_foundation(
-    model:nn.Sequential, # Made by `glyph_net`; changed in place
+    model:nn.Sequential, # Network of `glyph_net`, changed in place
 )->nn.Sequential:
-    "Give the body the pretrained weights (kept as half precision)"
+    "Load the pretrained weights into the body (they are stored in half precision)"
     model[0].load_state_dict(load_file(data_folder('glyphs')/'foundation.safetensors'))
     return model
 
 # %% ../../nbs/api/tasks/glyphs.ipynb #ba2f1766
 def body_head(
-    model:nn.Sequential, # Body and head
-)->L: # Their parameters, one list each
-    "Splitter: the body and the head as parameter groups"
+    model:nn.Sequential, # Body, then head
+)->L: # Two lists of parameters
+    "Split a model into two parameter groups, body and head (a fastai splitter)"
     return L(model[0], model[1:]).map(params)
 
 @delegates(Learner.__init__)
 def benchmark_learner(
-    dls:DataLoaders, # Of a benchmark's task
-    model:nn.Module, # With pretrained weights below the head
-    cbs=None, # Callbacks besides `BatchNormEval`
-    **kwargs
+    dls:DataLoaders, # Data of a benchmark's task
+    model:nn.Module, # Network with pretrained weights below the head
+    cbs=None, # Callbacks in addition to `BatchNormEval`
+    **kwargs # Passed to `Learner`
 )->Learner:
-    "A `Learner` as all embedded benchmarks have it: AdamW, weight decay 1e-4, BatchNorm in evaluation mode"
+    "Create the learner of all embedded benchmarks: AdamW, weight decay 1e-4, BatchNorm in evaluation mode"
     defaults = dict(loss_func=CrossEntropyLossFlat(), opt_func=adamw, metrics=accuracy, splitter=body_head, wd=1e-4)
     return Learner(dls, model, cbs=[BatchNormEval(), *L(cbs)], **defaults | kwargs)
 
 # %% ../../nbs/api/tasks/glyphs.ipynb #2168a0ab
 @delegates(Learner.__init__)
 def glyph_learner(
-    dls:DataLoaders, # Of `glyph_task`
-    cbs=None, # Callbacks besides `BatchNormEval`
-    **kwargs
+    dls:DataLoaders, # Data of `glyph_task`
+    cbs=None, # Callbacks in addition to `BatchNormEval`
+    **kwargs # Passed to `Learner`
 )->Learner:
-    "A `Learner` with the foundation's body and a new head; torch's seed decides the head"
+    "Create a `Learner` with the pretrained body and a new head, initialised from torch's seed"
     model = load_foundation(glyph_net(dls.c)).to(memory_format=torch.channels_last)
     return benchmark_learner(dls, model, cbs, **kwargs)
 
 # %% ../../nbs/api/tasks/glyphs.ipynb #caa5cd6f
 def check_batch(
     bs:int, # Batch size
-    train, # Training set
+    train, # Training set, with a length
 ):
-    "Check that a training set fills a batch (`ValueError`)"
+    "Check that a training set fills a batch (`ValueError` if not)"
     if positive('bs', bs, int) > len(train):
         raise ValueError(f'bs must be between 1 and {len(train)}, the number of training items, not {bs}.')
 
 @register_task('glyphs', 'letters and digits in five kinds of font: 44 classes, two CPU cores, no download')
 def glyph_task(
-    seed:int=0, # Which handwriting fonts go where
+    seed:int=0, # Which handwriting fonts go into which set
     *, bs:int=64, # Training and radius images per batch
-    device:str|torch.device=None, # None: fastai's default
-)->DomainTask: # `dls`, `radius_dl`, `tests` and `learner`
-    "The benchmark as a task: handwriting is ID, the other four domains are OOD"
+    device:str|torch.device=None, # None for fastai's default
+)->DomainTask: # With `dls`, `radius_dl`, `tests` and `learner`
+    "Make the glyph benchmark: handwriting is ID, the other four domains are OOD"
     glyphs, device = load_glyphs(), torch.device(device or default_device())
     sets, tests = split_fonts(glyphs, seed)
     train, *other = (glyph_set(glyphs, fonts, clean=name == 'train') for name, fonts in (sets | tests).items())

@@ -1,4 +1,4 @@
-"""The glyph benchmark with a small vision transformer, whose layers are of another kind
+"""The glyph benchmark with a small vision transformer
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/tasks/glyphs_vit.html.md"""
 
@@ -23,8 +23,10 @@ from .glyphs import benchmark_learner, glyph_task
 
 # %% ../../nbs/api/tasks/glyphs_vit.ipynb #be642400
 class Tokens(nn.Module):
-    "Three convolutions of stride 2, and a learned place for each of the 16 tokens"
-    def __init__(self, d):
+    "Three convolutions of stride 2, and a learned position embedding for each of the 16 tokens"
+    def __init__(self,
+        d, # Width of a token
+    ):
         super().__init__()
         widths = 1, d//4, d//2, d
         self.convs = nn.ModuleList([nn.Conv2d(a, b, 3, 2, 1) for a,b in zip(widths, widths[1:])])
@@ -37,8 +39,11 @@ class Tokens(nn.Module):
 
 # %% ../../nbs/api/tasks/glyphs_vit.ipynb #8951791b
 class Block(nn.Module):
-    "Attention and two linear layers, each behind a LayerNorm"
-    def __init__(self, d, heads):
+    "Transformer block: attention and two linear layers, each after a LayerNorm"
+    def __init__(self,
+        d, # Width of a token
+        heads, # Attention heads
+    ):
         super().__init__()
         self.norm1, self.qkv, self.proj = nn.LayerNorm(d), nn.Linear(d, 3*d), nn.Linear(d, d)
         self.norm2, self.fc1, self.fc2, self.heads = nn.LayerNorm(d), nn.Linear(d, 3*d), nn.Linear(3*d, d), heads
@@ -50,34 +55,37 @@ class Block(nn.Module):
 
 # %% ../../nbs/api/tasks/glyphs_vit.ipynb #1b43dd59
 class Mean(nn.Module):
-    "Of all tokens"
+    "Average all tokens"
     def forward(self, x): return x.mean(1)
 
 def glyph_vit(
-    n_classes:int=44, # Outputs
-    *, d:int=96, # Width
-    depth:int=6, # Blocks
-    heads:int=3, # In each
+    n_classes:int=44, # Number of outputs
+    *, d:int=96, # Width of a token
+    depth:int=6, # Number of blocks
+    heads:int=3, # Attention heads per block
 )->nn.Sequential: # (n, 1, 32, 32) → (n, n_classes); `model[0]` the body, `model[1]` the head
-    "A small vision transformer for glyphs"
+    "Build a small vision transformer for glyphs"
     body = nn.Sequential(Tokens(d), *(Block(d, heads) for _ in range(depth)), nn.LayerNorm(d))
     return nn.Sequential(body, nn.Sequential(Mean(), nn.Linear(d, n_classes)))
 
 # %% ../../nbs/api/tasks/glyphs_vit.ipynb #15efe17c
 @delegates(Learner.__init__)
 def vit_learner(
-    dls:DataLoaders, # Of `vit_task`
-    cbs=None, # Callbacks
-    **kwargs
+    dls:DataLoaders, # Data of `vit_task`
+    cbs=None, # Callbacks in addition to `BatchNormEval`
+    **kwargs # Passed to `Learner`
 )->Learner:
-    "A `Learner` with the foundation's body and a new head; torch's seed decides the head"
+    "Create a `Learner` with the pretrained body and a new head, initialised from torch's seed"
     model = glyph_vit(dls.c)
     model[0].load_state_dict(load_file(data_folder('glyphs')/'foundation-vit.safetensors'))
     return benchmark_learner(dls, model, cbs, **kwargs)
 
 @register_task('vit', 'the glyphs with a small vision transformer')
 @delegates(glyph_task)
-def vit_task(seed:int=0, **kwargs)->DomainTask:
-    "`glyph_task` with a transformer"
+def vit_task(
+    seed:int=0, # Which handwriting fonts go into which set
+    **kwargs # Passed to `glyph_task`
+)->DomainTask:
+    "Make the task `glyph_task` with a vision transformer"
     task = glyph_task(seed, **kwargs)
     return DomainTask(task.dls, task.radius_dl, task.tests, partial(vit_learner, task.dls))

@@ -1,4 +1,4 @@
-"""ImageNet and its four variants as one task, each image under the index that the model knows its class by
+"""ImageNet and four of its variants as one task, with the class indices of the model
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/tasks/imagenet.html.md"""
 
@@ -37,37 +37,37 @@ def _classes_in(root, name):
         raise ValueError(f"There is no folder {folder} in {root}: extract {archive} there.")
     found = class_folders(Path(root)/folder)
     if found: return found
-    raise ValueError(f"{folder} has no class folders: its images must lie in one folder a class, "
+    raise ValueError(f"{folder} has no class folders: its images must be in one folder per class, "
                      f"{folder}/<class>/<image>.")
 
 def wordnet_ids(
     root, # Folder with the extracted archives
-    n_classes:int=1000, # Outputs of the model's head
+    n_classes:int=1000, # Number of outputs of the model
 )->list: # Class names in the order of the outputs
-    "ImageNet's classes, from the training folder (`ValueError` where there are not `n_classes`)"
+    "List ImageNet's classes from the training folder (`ValueError` if there are not `n_classes`)"
     found = _classes_in(root, "train")
     if len(found) == n_classes: return found
     raise ValueError(f"train has {len(found)} class folders, but the model has {n_classes} outputs. The index of a "
-                     f"class is its place among all of them: extract {FOLDERS['train'][1]} completely.")
+                     f"class is its position among all of them: extract {FOLDERS['train'][1]} completely.")
 
 # %% ../../nbs/api/tasks/imagenet.ipynb #32fca9dd
 def class_index(
-    name:str, # Of a class folder: a WordNet id, or an index
-    wnids:list, # From `wordnet_ids`
-): # int, or None where there is no such class
-    "The model's output for a class folder"
+    name:str, # Name of a class folder: a WordNet id or an index
+    wnids:list, # Result of `wordnet_ids`
+): # int, or None if there is no such class
+    "Get the model's output index for a class folder"
     if name.isdecimal(): return int(name) if int(name) < len(wnids) else None
     return wnids.index(name) if name in wnids else None
 
 # %% ../../nbs/api/tasks/imagenet.ipynb #290ec24f
-PUBLISHED = dict(a=200, r=200) # Variant → classes that it has of ImageNet's 1000
+PUBLISHED = dict(a=200, r=200) # Variant → number of classes it contains of ImageNet's 1000
 
 def _check_complete(index, name, wnids):
     folder, archive = FOLDERS[name]
     if other := [c for c,i in index.items() if i is None]:
-        need = f"an index below {len(wnids)}" if name == "v2" else "a folder of train"
+        need = f"an index below {len(wnids)}" if name == "v2" else "that of a folder of train"
         raise ValueError(f"{folder}/{other[0]} is not a class of ImageNet ({len(other)} of {len(index)} folders): "
-                         f"{need} is needed.")
+                         f"the name must be {need}.")
     if name in PUBLISHED:
         if len(wnids) == 1000 and len(index) != PUBLISHED[name]:
             raise ValueError(f"{folder} has {len(index)} of {PUBLISHED[name]} classes: extract {archive} again.")
@@ -80,10 +80,10 @@ def _check_complete(index, name, wnids):
 def read_variant(
     root, # Folder with the extracted archives
     name:str, # `train`, `imagenet`, `v2`, `a`, `r` or `sketch`
-    wnids:list, # From `wordnet_ids`
-    *, verify:bool=False, # Open every image
-)->pd.DataFrame: # `path` and `label`
-    "The images of a variant (`ValueError` that names the folder of an unknown, missing, empty or unreadable class)"
+    wnids:list, # Result of `wordnet_ids`
+    *, verify:bool=False, # Open every image to check it
+)->pd.DataFrame: # Columns `path` and `label`
+    "List the images of a variant (`ValueError` that names an unknown, missing, empty or unreadable class folder)"
     index = {c: class_index(c, wnids) for c in _classes_in(root, name)}
     _check_complete(index, name, wnids)
     folder, archive = FOLDERS[name]
@@ -97,7 +97,7 @@ def read_variant(
 
 # %% ../../nbs/api/tasks/imagenet.ipynb #cf0cb3c5
 def _sets(train, val, radius_data, seed):
-    "Set → items; set or domain → source; the images that ID accuracy is of"
+    "Set → items; set or domain → source; images for the ID accuracy"
     if radius_data == "train":
         valid = classwise(train, .01, seed)
         radii = classwise(train.drop(valid.index), .01, seed)
@@ -116,7 +116,7 @@ def _check_choice(radius_data, ood):
     if radius_data not in ("train", "split", "valid"):
         raise ValueError(f"radius_data must be 'train', 'split' or 'valid', not {radius_data!r}.")
     if other := [d for d in ood if d not in ("v2", "a", "r", "sketch")]:
-        raise ValueError(f"ood may name v2, a, r and sketch, not {other[0]!r}.")
+        raise ValueError(f"ood may contain v2, a, r and sketch, not {other[0]!r}.")
 
 def _wordnet_id(wnids, file): return wnids[int(name)] if (name := parent_label(file)).isdecimal() else name
 
@@ -127,15 +127,15 @@ def _wordnet_id(wnids, file): return wnids[int(name)] if (name := parent_label(f
 def imagenet_task(
     root, # Folder with the extracted archives
     ood:tuple=("v2", "a", "r", "sketch"), # Variants to test on
-    *, learner:Callable=partial(image_learner, arch="resnet50"), # Called with data and options; returns a `Learner`
-    radius_data:str="train", # To choose and learn radii on: part of `train`; half of val (`split`) or all (`valid`)
-    n_classes:int=1000, # Outputs of the model's head
-    stats:tuple=imagenet_stats, # Mean and standard deviation of the pixels; a model may bring its own
-    seed:int=0, # Of held-out sets
-    verify:bool=False, # Open every image first
-    **kwargs
-)->DomainTask: # `classes` has the outputs that A and R are scored on
-    "ImageNet and its variants (`ValueError` in a sentence where folders or images are wrong)"
+    *, learner:Callable=partial(image_learner, arch="resnet50"), # Called with `dls` and learner arguments
+    radius_data:str="train", # Held-out data: part of `train`; half of val (`split`); all of val (`valid`)
+    n_classes:int=1000, # Number of outputs of the model
+    stats:tuple=imagenet_stats, # Mean and standard deviation of the pixels, those of the model's pretraining
+    seed:int=0, # Seed of the held-out sets
+    verify:bool=False, # Open every image first to check it
+    **kwargs # Passed to `listed_task`: `bs`, `size`, `num_workers`
+)->DomainTask: # `classes` lists the outputs to score A and R on
+    "Make a task of ImageNet and its variants (`ValueError` that names a wrong folder or image)"
     _check_choice(radius_data, ood)
     wnids = wordnet_ids(root, n_classes)
     read = partial(read_variant, root, wnids=wnids, verify=verify)

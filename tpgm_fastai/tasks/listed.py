@@ -1,4 +1,4 @@
-"""A task of images that are already divided, with the published crops
+"""A task from listed images with a given split, using the published crops
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/tasks/listed.html.md"""
 
@@ -23,37 +23,37 @@ from .core import DomainTask
 def classwise(
     items:pd.DataFrame, # With a column `label`
     share:float, # Of each class, 0 to 1
-    seed:int=0, # Of the order in which images are drawn
-)->pd.DataFrame: # Rows of `items`, in their order
-    "A random share of every class, one image at least"
+    seed:int=0, # Seed of the order of images within a class
+)->pd.DataFrame: # Drawn rows of `items`, in their original order
+    "Draw a random share of every class, at least one image each"
     drawn = items.sample(frac=1, random_state=seed).groupby("label")
     wanted = (drawn.label.transform("size")*share).round().clip(lower=1)
     return items[(drawn.cumcount() < wanted).loc[items.index]]
 
 # %% ../../nbs/api/tasks/listed.ipynb #d2cf9d63
 def with_radius(
-    sets:dict, # Set → items, among them `valid`
-    sources:dict, # Set → where they come from, in words
-    radius_data:str, # `split`: half of `valid` is for the radii; `valid`: all of it is for both
-    seed:int=0, # Of the halves
-)->tuple: # The same two, with `radius`
-    "Images to learn radii on (`ValueError` where there are too few)"
+    sets:dict, # Set → items, including `valid`
+    sources:dict, # Set → origin of its data, in words
+    radius_data:str, # `split`: half of `valid` for the radii; `valid`: all of it for both uses
+    seed:int=0, # Seed of the random halves
+)->tuple: # `sets` and `sources` with the key `radius` added
+    "Add images to learn the radii from (`ValueError` if there are too few)"
     if radius_data not in ("split", "valid"):
         raise ValueError(f"radius_data must be 'split' or 'valid', not {radius_data!r}.")
     valid, text = sets["valid"], sources["valid"]
     if radius_data == "valid": return {**sets, "radius": valid}, {**sources, "radius": f"{text}, as for valid"}
     half = classwise(valid, .5, seed)
     if len(half) == len(valid):
-        raise ValueError(f"There is one image of each class in {text}, too few to choose on one half and to learn "
-                         "radii on the other: take more, or ask for radius_data='valid'.")
+        raise ValueError(f"There is one image of each class in {text}, too few to split between "
+                         "validation and radii: use more images, or pass radius_data='valid'.")
     return ({**sets, "valid": half, "radius": valid.drop(half.index)},
             {**sources, "valid": f"half of {text}", "radius": f"the other half of {text}"})
 
 # %% ../../nbs/api/tasks/listed.ipynb #f848ce9a
 def published_crops(
-    size:int=224, # Pixels of a side; what is evaluated is first resized to 256 for every 224
+    size:int=224, # Side length in pixels; in evaluation, images are first resized to 256/224 of it
 )->list: # Item transforms
-    "Random resized crop in training; otherwise shorter side to 256, and the 224 in the middle"
+    "Random resized crop in training; otherwise resize the shorter side to 256 and take the central 224"
     resize, crop = Resize(round(size*256/224), split_idx=1), CropPad(size, split_idx=1, order=2)
     return [RandomResizedCrop(size, split_idx=0), resize, crop]
 
@@ -63,14 +63,14 @@ def listed_task(
     tests:dict, # Domain → image files; the ID domain first
     vocab:list, # Class names in the order of the model's outputs
     get_y:Callable, # Image file → class name
-    learner:Callable, # Called with the data and learner arguments; returns a `Learner`
-    *, stats:tuple, # Mean and standard deviation of the pixels, by channel
+    learner:Callable, # Called with `dls` and learner arguments; returns a `Learner`
+    *, stats:tuple, # Mean and standard deviation of each channel
     bs:int=64, # Batch size
-    size:int=224, # Pixels of a side
-    num_workers:int=None, # Processes that read images; fastai's choice by default
-    **kwargs # Of `DomainTask`
+    size:int=224, # Side length of the input in pixels
+    num_workers:int=None, # Processes that read images; None for fastai's default
+    **kwargs # Passed to `DomainTask`
 )->DomainTask:
-    "A task with the published crops"
+    "Make a task with the published crops"
     items, cut = [*sets["train"], *sets["valid"]], len(sets["train"])
     block = DataBlock((ImageBlock, CategoryBlock(vocab, sort=False)), splitter=IndexSplitter(range(cut, len(items))),
                       get_y=get_y, item_tfms=published_crops(size), batch_tfms=[Flip(), Normalize.from_stats(*stats)])

