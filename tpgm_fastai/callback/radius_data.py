@@ -13,7 +13,7 @@ __all__ = ['own_share', 'mend_broadcast', 'split_train', 'parts_of', 'same_parts
 import random
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from functools import partial
@@ -24,6 +24,7 @@ from pathlib import PurePath
 from fastai.callback.fp16 import MixedPrecision
 from fastai.callback.rnn import RNNCallback
 from fastai.data.core import FilteredBase
+from fastai.data.load import DataLoader
 from fastai.learner import _before_batch_cb, Learner
 from fastai.torch_core import get_random_states, no_random, set_random_states, to_device
 from fastcore.basics import GetAttr, noop, patch
@@ -79,6 +80,8 @@ def _broadcast(self, t, rank):
     return t.tolist()
 
 # %% ../../nbs/api/callback/radius_data.ipynb #b4cf1c53
+RadiusData = DataLoader|Iterable|float|str # Type of the argument `dl` of callbacks and of methods of `Learner`
+
 def _pick(items, idxs): return items.iloc[idxs] if hasattr(items, "iloc") else L(items)[idxs]
 
 class _Part(GetAttr):
