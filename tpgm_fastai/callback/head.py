@@ -116,8 +116,8 @@ def check_follows(
         for m in layers: hooks.callback(m.register_forward_hook(drawn).remove)
         out, mean = _scores(model(*_first(learn))).flatten(1).float(), (sum(given)/len(given)).flatten(1).float()
     if out.shape != mean.shape or torch.allclose(out.softmax(1), mean.softmax(1), atol=1e-2): return
-    raise ValueError("What follows the head (an activation, a scale, another order) changes the scores, so a head fitted "
-                     "to the classes would be wrong there: end the model with the head.")
+    raise ValueError("What follows the head (an activation, a scale, another order) changes the scores, so a head "
+                     "fitted to the classes would be wrong there: end the model with the head.")
 
 # %% ../../nbs/api/callback/head.ipynb #60b7f5cf
 def head_weights(
