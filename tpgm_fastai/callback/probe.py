@@ -133,7 +133,7 @@ def linear_probe(
 @delegates(Learner.fit_one_cycle, but=["n_epoch", "lr_max"])
 def fit_lp_ft(self:Learner,
     n_epoch:int, # Number of epochs with all layers unfrozen
-    lr_max=None, # Highest learning rate; a slice for one rate per parameter group; None for the learner's `lr`
+    lr_max=None, # Highest learning rate; a slice for lower rates in the first layers; None for the learner's `lr`
     *,
     layer:nn.Module=None, # The head; by default the layers that `head_of` finds
     **kwargs
