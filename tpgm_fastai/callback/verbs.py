@@ -79,7 +79,7 @@ def _signature(fit, options):
     "The signature of `fit`, with a callback's options before the keyword arguments of `fit`"
     self,*own = inspect.signature(fit).parameters.values()
     n = 3 if own[2].name == "freeze_epochs" else 2  # epochs, base_lr, freeze_epochs; n_epoch, lr_max
-    rest = [p.replace(kind=p.KEYWORD_ONLY) for p in own[n:]]
+    rest = [p.replace(kind=p.KEYWORD_ONLY) for p in own[n:] if p.name != "lr_max"] # which `fine_tune` sets itself
     return inspect.Signature([self.replace(name="self"), *own[:n], *options.values(), *rest], return_annotation=Learner)
 
 # %% ../../nbs/api/callback/verbs.ipynb #71306603
