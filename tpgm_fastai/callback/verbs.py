@@ -125,8 +125,8 @@ def _verb(kind, fit, defaults):
     takes, accepts = _options(kind, defaults), inspect.signature(fit)
     def verb(self, *args, **kwargs):
         if "lr" in kwargs and "radius_lr" in takes:
-            raise TypeError("lr is ambiguous here: pass lr_max (base_lr for fine_tune) for the learning rate of the "
-                            "weights, or radius_lr for that of the radii.")
+            raise TypeError("lr is ambiguous here: the weights' learning rate is lr_max (base_lr for fine_tune), the "
+                            "radii's is radius_lr.")
         options = {"lr" if k == "radius_lr" else k: kwargs.pop(k) for k in takes if k in kwargs}
         accepts.bind(self, *args, **kwargs)                                   # before anything is attached
         cb, new = _attach(self, kind, options, defaults)
