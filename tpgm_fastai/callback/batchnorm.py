@@ -1,4 +1,4 @@
-"""BatchNorm in evaluation mode while training
+"""Keep BatchNorm's statistics as pretrained during fine-tuning
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/callback/batchnorm.html.md"""
 
@@ -13,7 +13,7 @@ from torch import nn
 
 # %% ../../nbs/api/callback/batchnorm.ipynb #0efa9b76
 class BatchNormEval(Callback):
-    "Keep every BatchNorm in evaluation mode while training: its running statistics stay as they are"
+    "Keep every BatchNorm in evaluation mode during training, so that its running statistics do not change"
     order = TrainEvalCallback.order + 1
     def before_train(self):
         for m in self.model.modules():

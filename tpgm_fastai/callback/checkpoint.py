@@ -1,4 +1,4 @@
-"""`CheckpointCallback`: a training run that is killed goes on where it was, to the bit
+"""Resume a killed training run exactly where it was, with `CheckpointCallback`
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/callback/checkpoint.html.md"""
 
@@ -39,7 +39,7 @@ _passing = {"model", "cbs", "xb", "yb", "pred", "loss_grad", "logger", "create_m
             "_with_events"}
 
 def _callbacks(learn):
-    "Name → callback; the second of a class has another name"
+    "Name → callback; further callbacks of a class are numbered"
     seen, out = Counter(), {}
     for c in learn.cbs:
         if isinstance(c, CheckpointCallback): continue
@@ -48,12 +48,12 @@ def _callbacks(learn):
     return out
 
 def _roots(learn):
-    "Where everything is reached from, and by which name"
+    "The objects from which everything is reached, by name"
     return dict(model=unwrap(learn.model), opt=learn.opt, data=learn.dls, loss=learn.loss_func, **_callbacks(learn),
                 learner=learn)
 
 def _skip(owner, name, x):
-    "What is not kept: attributes of the learner, and checkpoints themselves"
+    "Whether an attribute is left out: some of the learner's, and checkpoint callbacks themselves"
     of_learner = isinstance(getattr(owner, "cbs", None), L) and (name in _passing or isinstance(x, Callback))
     return of_learner or isinstance(x, CheckpointCallback)
 
@@ -61,26 +61,26 @@ def _skip(owner, name, x):
 _tested = {"fastai", "fastcore", "torch", "tpgm_fastai"}
 
 def _given(x):
-    "Names of the arguments of a class and its bases, where a library has made it; None for all attributes"
+    "Names of the arguments of a library's class and its bases; None (all attributes) for other classes"
     if package(x) not in _tested: return None
     codes = [inspect.getargs(c.__init__.__code__) for c in type(x).__mro__ if hasattr(c.__init__, "__code__")]
     return {k for c in codes for k in (*c.args, c.varargs, c.varkw)}
 
 def _shown(v, node):
-    "A part as it is compared: an atom, or what kind of thing it is, and how many are in it"
+    "A part as it is compared: an atom, or its class and the number of its items"
     if type(v) is not list: return v
     return node.cls + f" of {len(node.items)}"*(node.kind in ("list", "tuple", "dict", "set"))
 
 # %% ../../nbs/api/callback/checkpoint.ipynb #5c7e01a5
 def _values(walk):
-    "Name → package of the owner, and value: what model, loss and callbacks are made with"
+    "Name → package of the owner, and value: the settings of model, loss and callbacks"
     nodes, owners, given, out = walk.nodes, {0: "fastai"}, {0: None}, {}
     where = places(nodes)
     for i,(name, owner) in where.items():
         n, x, last = nodes[i], walk.objects[i], name.rpartition(".")[2]
         if owner not in owners or n.kind == "answer" or name.partition(".")[0] in ("opt", "data", "learner"): continue
-        inner = given[owner] is not None and name != where[owner].name        # and no module's list of parts
-        if inner and last not in given[owner]: continue                       # what a library keeps for itself
+        inner = given[owner] is not None and name != where[owner].name        # not a module's list of parts
+        if inner and last not in given[owner]: continue                       # internal to a library
         owners[i] = package(x) if n.kind == "object" else owners[owner]
         given[i] = _given(x) if n.kind == "object" else None
         for k,v in parts(n)[:1000]:
@@ -91,12 +91,12 @@ def _values(walk):
 
 # %% ../../nbs/api/callback/checkpoint.ipynb #5c7e01a6
 def _named(x):
-    "An item's name: of its file, wherever that lies, or what it is; None for what has none"
-    x = x[0] if isinstance(x, tuple) and x else x                             # of torchvision's: a file, and its class
+    "The name of an item: its file name without the folder, or its value; None for other items"
+    x = x[0] if isinstance(x, tuple) and x else x                             # torchvision: a file and its class
     return str(x).replace("\\", "/").rpartition("/")[2] if isinstance(x, (str, PurePath, Number)) else None
 
 def _order(data):
-    "Names of a dataset's items in their order; empty where they are not known"
+    "Names of a dataset's items in their order; empty if they are unknown"
     own = getattr(data, "__dict__", {})
     if (idxs := own.get("idxs", own.get("indices"))) is not None and "dataset" in own:
         names = _order(data.dataset)
@@ -106,14 +106,14 @@ def _order(data):
     return [*map(_named, items)] if isinstance(items, (list, tuple, L, range)) else []
 
 def _of_data(dls):
-    "What tells data from others: classes, and a checksum of the training items in their order"
+    "What identifies the data: classes, and a checksum of the training items in their order"
     order = _order(getattr(dls.train, "dataset", None))
     classes = {f"class {i}": c for i,c in enumerate(class_names(dls) or ())}
     return dict(classes=classes, order=crc32("\n".join(map(str, order)).encode()))
 
 # %% ../../nbs/api/callback/checkpoint.ipynb #5c7e01a1
 def _opt_kind(opt):
-    "What tells one optimizer from another: how many parameters each group has, and its steps"
+    "What identifies an optimizer: the number of parameters in each group, and its steps"
     steps = [type(opt.opt)] if hasattr(opt, "opt") else opt.cbs
     names = [getattr(s, "__name__", type(s).__name__) for s in steps]
     return dict(groups=[len(ps) for ps in opt.param_lists], steps=names)
@@ -125,7 +125,7 @@ def _call(learn):
     return dict(epochs=learn.n_epoch, batches=len(dl), items=len(items) if hasattr(items, "__len__") else None, **data)
 
 def _begins(learn, walk):
-    "What a fit is"
+    "The record of a fit when it begins"
     state = unwrap(learn.model).state_dict()
     shapes = {n: [str(v.dtype), *v.shape] for n,v in state.items() if torch.is_tensor(v)}
     hypers = {f"opt.{k} of group {i}": ("fastai", v) for i,h in enumerate(learn.opt.hypers) for k,v in h.items()}
@@ -152,61 +152,63 @@ def _check_same_run(saved, here):
     if saved["classes"] and here["classes"]:
         _check_alike(saved["classes"], here["classes"], "other classes, or numbered them otherwise")
     if saved["order"] != here["order"]:
-        raise ValueError("The run that was interrupted had other training items, or in another order: give the split a "
-                         "seed, since it would train on what it was validated with, and sort the files; or choose "
+        raise ValueError("The run that was interrupted had other training items, or in another order. Give the split a "
+                         "seed, because it would now train on its validation items, and sort the files; or choose "
                          "another folder.")
 
 # %% ../../nbs/api/callback/checkpoint.ipynb #5c7e01a3
 def _check_callbacks(saved, here, nodes):
-    "Refuse where a callback of a library, or one with tensors or a `state_dict`, is missing or new"
+    "Refuse a missing or new callback of a library, or one with tensors or a `state_dict`"
     a, b = saved["callbacks"], here["callbacks"]
     holds = {p.name.partition(".")[0] for i,p in places(nodes).items() if nodes[i].kind in ("tensor", "answer")}
     for n in _differ(a, b):
         had = f"had a {n}, and this learner has none" if n in a else f"had no {n}, and this learner has one"
         of_library = (a|b)[n].partition(".")[0] in _tested and (a|b)[n] != "fastai.callback.progress"
         if of_library or n in holds: raise ValueError(f"The run that was interrupted {had}.")
-        warnings.warn(f"The run that was interrupted {had}: it goes on all the same.")
+        warnings.warn(f"The run that was interrupted {had}: training resumes all the same.")
 
 def _changed(saved, here):
-    "Names of the values that the script has changed (`ValueError` where they are options of a library)"
+    "Names of the values that the script has changed (`ValueError` for options of a library)"
     a, b = saved["values"], here["values"]
     other = {k: (*a[k], b[k][1]) for k in _differ(a, b) if k in a and k in b}
     told = [f"{k} was {v!r} and is {w!r}" for k,(p, v, w) in other.items() if p != "path"]
     if any(p in _tested for p,*_ in other.values()):
         raise ValueError(f"The run that was interrupted had other options: {shortened(told)}.")
-    if told: warnings.warn(f"The script has changed since the run was interrupted: {shortened(told)}. It goes on so.")
+    if told:
+        warnings.warn(f"The script has changed since the run was interrupted: {shortened(told)}. "
+                      "Training resumes with the new values.")
     return set(other)
 
 # %% ../../nbs/api/callback/checkpoint.ipynb #7a657647
 @dataclass
 class Position:
-    "Where a training run is"
-    fit:int=0 # How many calls of `fit` are over
-    steps:int=0 # Batches trained on, in all calls
+    "The position of a training run"
+    fit:int=0 # Number of finished calls of `fit`
+    steps:int=0 # Number of batches trained on, in all calls
     begun:dict=None # State of the loader at the beginning of the epoch
     now:dict=None # State of the loader and random numbers now
-    epoch:int=0 # Of this call of `fit`
-    batch:int=0 # The next one of this epoch
-    done:bool=False # Whether this call is over, too
+    epoch:int=0 # Epoch of this call of `fit`
+    batch:int=0 # Next batch of this epoch
+    done:bool=False # Whether this call is finished, too
 
 # %% ../../nbs/api/callback/checkpoint.ipynb #3a040cb6
 class CheckpointCallback(Callback):
-    "Keep checkpoints, from which a run that was killed goes on to the bit"
+    "Keep checkpoints, from which a killed run resumes bit-identically"
     order, run_valid = 100, False
     at = pending = newest = known = large = copy_of = None
     fitting = False
     _stateattrs = ("fitting", "at", "pending", "newest", "known", "large", "data", "begins", "ends")
     def __init__(self,
-        folder, # Where they are kept; a folder for each run
+        folder, # Folder of the checkpoints; use one for each run
         *,
-        every_batches:int=None, # How often: a number of batches; None for the beginning of each epoch
-        n_kept:int=2, # How many are kept, the newest; the end of each fit is kept besides
-        resume:bool=False, # Go on from the newest in `folder`; start where there is none
+        every_batches:int=None, # Number of batches between checkpoints; None for one at the beginning of each epoch
+        n_kept:int=2, # Number of checkpoints to keep, in addition to the end of each fit
+        resume:bool=False, # Resume from the newest checkpoint in `folder`, or start if there is none
     ):
         if every_batches is not None: positive("every_batches", every_batches, int)
         self.folder, self.every_batches, self.resume = Path(folder), every_batches, resume
         self.n_kept = positive("n_kept", n_kept, int)
-        self.left_out = []                                                    # names of what cannot be kept
+        self.left_out = []                                                    # names of what cannot be stored
 
     @property
     def learn(self): return self.__dict__.get("_learn")
@@ -216,7 +218,7 @@ class CheckpointCallback(Callback):
 # %% ../../nbs/api/callback/checkpoint.ipynb #26d5d6a1
 @patch
 def _step_in(self:CheckpointCallback, learn):
-    "Be called in place of the learner's `_with_events`, until the callback is removed"
+    "Replace the learner's `_with_events`, until the callback is removed"
     if self.learn: vars(self.learn).pop("_with_events", None)
     if learn is not None:
         if "_with_events" in vars(learn):
@@ -228,7 +230,7 @@ def _step_in(self:CheckpointCallback, learn):
 # %% ../../nbs/api/callback/checkpoint.ipynb #5c7e01a7
 @patch
 def __deepcopy__(self:CheckpointCallback, memo):
-    "A copy, which has not begun, and may not write where this one does"
+    "A copy that has not begun, and may not write to the same folder"
     new = memo[id(self)] = type(self).__new__(type(self))
     new.__setstate__(deepcopy(self.__getstate__(), memo))
     new.copy_of = self.folder
@@ -245,17 +247,17 @@ def files(self:CheckpointCallback)->list:
 @contextmanager
 def _alone(self:CheckpointCallback):
     if self.fitting:
-        raise ValueError("This fit was called within another, which a CheckpointCallback cannot keep: call it when the "
-                         "other is over, or remove the callback before.")
+        raise ValueError("This fit was called within another, which a CheckpointCallback does not support: call it "
+                         "after the other, or remove the callback before.")
     self.fitting = True
     try: yield
     finally: self.fitting = False
 
 @patch
 def _with_events(self:CheckpointCallback, f, event_type, ex, final=noop):
-    "`Learner._with_events`, and what is over is passed by"
+    "As `Learner._with_events`, but skip what is finished"
     def go(f): type(self.learn)._with_events(self.learn, f, event_type, ex, final)
-    if hasattr(self.learn, "lr_finder"): go(f)                                # only trying
+    if hasattr(self.learn, "lr_finder"): go(f)                                # in `lr_find`
     elif event_type == "fit":
         with self._alone(): self._fit(partial(go, f), final)
     elif event_type == "train": go(self._train)
@@ -264,7 +266,7 @@ def _with_events(self:CheckpointCallback, f, event_type, ex, final=noop):
 # %% ../../nbs/api/callback/checkpoint.ipynb #9b42f3c8
 @patch
 def _fit(self:CheckpointCallback, go, final):
-    "Open the folder; put back the end of a fit that is over, take up a fit, or make it"
+    "Open the folder; then restore the end of a finished fit, resume a fit, or start it"
     if not self.at: self._open()
     self.pending = self.newest if self.newest and self.newest["at"].fit == self.at.fit else None
     if self.at.fit in self.ends: self.pending = self._read(self.ends[self.at.fit])
@@ -287,14 +289,14 @@ def _walk(self:CheckpointCallback): return Walk(_roots(self.learn), _skip, self.
 
 @patch
 def _check(self:CheckpointCallback, saved):
-    "Refuse to go on as another run"
+    "Refuse to resume a different run"
     _check_same_run(saved["begins"], self.begins)
     _check_callbacks(saved["begins"], self.begins, nodes_of(saved["state"]))
     self.changed = _changed(saved["begins"], self.begins)
 
 @patch
 def _put_back(self:CheckpointCallback):
-    "The state, matched with what is here"
+    "The state, matched with the current objects"
     state = self.pending["state"]
     where = places(nodes_of(state))
     def stays(i, k): return f"{where[i].name}.{k}" in self.changed
@@ -303,7 +305,7 @@ def _put_back(self:CheckpointCallback):
 # %% ../../nbs/api/callback/checkpoint.ipynb #6deaa4ae
 @patch
 def _train(self:CheckpointCallback):
-    "`Learner.all_batches`, from the batch before which the checkpoint was written"
+    "As `Learner.all_batches`, but from the position of the checkpoint"
     learn, saved = self.learn, self.pending
     if saved:
         self._take_up()
@@ -325,21 +327,21 @@ def _train(self:CheckpointCallback):
 # %% ../../nbs/api/callback/checkpoint.ipynb #be6a1f61
 @patch
 def after_batch(self:CheckpointCallback):
-    "Count, and write when it is time"
+    "Count the batches, and write a checkpoint when it is due"
     if hasattr(self.learn, "lr_finder"): return
     self.at.steps += 1
     if self.every_batches and self.at.steps % self.every_batches == 0: self._save(self.learn.iter + 1)
 
 # %% ../../nbs/api/callback/checkpoint.ipynb #616fbb65
 def _holder(where, i, nodes):
-    "The object in whose lists something is"
+    "The object in whose collections a node is"
     while (i := where[i].owner) and nodes[i].kind in ("list", "tuple", "dict", "set"): pass
     return i
 
 # %% ../../nbs/api/callback/checkpoint.ipynb #616fbb66
 @patch
 def _lost(self:CheckpointCallback, walk, known):
-    "Names of what cannot be kept"
+    "Names of what cannot be stored"
     ids, calls = {id(x) for w in known for x in w.objects}, {n.cls for w in known for n in w.nodes}
     classes, where = {type(x) for w in known for x in w.objects}, places(walk.nodes)
     def lost(n, x):
@@ -356,16 +358,16 @@ def _lost(self:CheckpointCallback, walk, known):
 # %% ../../nbs/api/callback/checkpoint.ipynb #616fbb67
 @patch
 def _tell(self:CheckpointCallback, walk, known):
-    "Warn of it, once"
+    "Warn of it once"
     if new := [n for n in self._lost(walk, known) if n not in self.left_out]:
-        warnings.warn(f"A checkpoint does not hold {', '.join(new)}: a run that goes on begins with new ones. Give the "
-                      "callback `state_dict` and `load_state_dict` to keep them.")
+        warnings.warn(f"A checkpoint does not hold {', '.join(new)}: a resumed run begins with new ones. Give the "
+                      "callback `state_dict` and `load_state_dict` to store them.")
     self.left_out += new
 
 # %% ../../nbs/api/callback/checkpoint.ipynb #387ef397
 @patch
 def _save(self:CheckpointCallback, batch=0, done=False):
-    "Write a checkpoint, and drop the oldest; the end of a fit stays"
+    "Write a checkpoint, and delete the oldest; the end of a fit stays"
     walk, epoch = self._walk(), getattr(self.learn, "epoch", 0)
     at = replace(self.at, epoch=epoch, batch=batch, done=done, now=loader_state(self.learn.dls.train))
     self._tell(walk, self.known[:1] if done else self.known)
@@ -374,14 +376,14 @@ def _save(self:CheckpointCallback, batch=0, done=False):
     try: save_tree(tree, file.with_stem(f"{file.stem}-fit{at.fit:03d}") if done else file, "a checkpoint")
     except OSError as e:
         if not at.steps: raise
-        return warnings.warn(f"{e} Training goes on.")
+        return warnings.warn(f"{e} Training continues.")
     for f in [file]*done + [f for f in self.files[:-self.n_kept] if "-fit" not in f.name]:
         with suppress(OSError): f.unlink()
 
 # %% ../../nbs/api/callback/checkpoint.ipynb #ea0ab919
 @patch
 def _take_up(self:CheckpointCallback):
-    "Put everything back, or nothing"
+    "Restore everything, or nothing"
     with ExitStack() as undo:
         self._anchor_again(undo)
         put = self._put_back()
@@ -393,16 +395,16 @@ def _take_up(self:CheckpointCallback):
 @patch
 def _read(self:CheckpointCallback, file):
     try: saved = load_tree(file, "a checkpoint")
-    except ValueError as e: raise ValueError(f"{e} Delete it to go on from the one before it.") from e
+    except ValueError as e: raise ValueError(f"{e} Delete it to resume from the one before it.") from e
     at = Position(**PutBack(saved["at"], {}).built())
     return saved | dict(at=at, begins=json.loads(saved["begins"]))
 
 # %% ../../nbs/api/callback/checkpoint.ipynb #fd616a01
 @patch
 def _open(self:CheckpointCallback):
-    "Make the folder, or find and read what is in it"
+    "Create the folder, or read the checkpoints in it"
     if num_distrib() > 1:
-        raise ValueError("CheckpointCallback keeps the random numbers of one process: it does not work in distributed "
+        raise ValueError("CheckpointCallback stores the random numbers of one process: it does not work in distributed "
                          "training yet.")
     if self.folder == self.copy_of:
         raise ValueError(f"This CheckpointCallback is a copy, and {self.folder} belongs to the learner that was "
@@ -410,14 +412,14 @@ def _open(self:CheckpointCallback):
     try: self.folder.mkdir(parents=True, exist_ok=True)
     except OSError as e: raise type(e)(f"Checkpoints cannot be kept in {self.folder} ({e.strerror}).") from e
     if self.files and not self.resume:
-        raise ValueError(f"{self.folder} holds checkpoints already: pass resume=True to go on from them, or choose "
+        raise ValueError(f"{self.folder} holds checkpoints already: pass resume=True to resume from them, or choose "
                          "another folder.")
-    for f in self.folder.glob("*.part"): shutil.rmtree(f)                     # left by a run killed while it wrote
+    for f in self.folder.glob("*.part"): shutil.rmtree(f)                     # left by a run killed while writing
     if not self.files: self._anchor_file.unlink(missing_ok=True)
     self.ends, newest = {int(f.stem[-3:]): f for f in self.files if "-fit" in f.name}, None
     for f in [*self.ends.values(), *self.files[-1:]]: newest = self._read(f)
     if lost := {*range(newest["at"].fit if newest else 0)} - {*self.ends}:
-        raise ValueError(f"{self.folder} has no checkpoint of the end of fit {min(lost)}, and later ones: put back "
+        raise ValueError(f"{self.folder} has later checkpoints, but none of the end of fit {min(lost)}: restore "
                          f"its file (…-fit{min(lost):03d}.pt), or choose another folder.")
     self.newest = newest if newest and not newest["at"].done else None
     self.large = Walk(_roots(self.learn), _skip, None).large
@@ -429,7 +431,7 @@ def _anchor_file(self:CheckpointCallback): return self.folder/"anchor.pt"
 
 @patch
 def _pretrained(self:CheckpointCallback):
-    "Name → pretrained value, of the method that the learner has"
+    "Name → pretrained value of the learner's method"
     return next((c.pretrained() for c in self.learn.cbs if isinstance(c, AnchorCallback)), {})
 
 @patch
@@ -441,7 +443,7 @@ def _keep_anchor(self:CheckpointCallback):
 # %% ../../nbs/api/callback/checkpoint.ipynb #79952ac7
 @patch
 def _anchor_again(self:CheckpointCallback, undo):
-    "Go on with the pretrained weights of the run"
+    "Restore the pretrained weights of the run"
     for c in self.learn.cbs:
         if not isinstance(c, AnchorCallback) or c.begun: continue
         undo.callback(vars(c).update, {k: getattr(c, k) for k in ("begun", "first", "earlier")})
@@ -456,4 +458,4 @@ def _anchor_again(self:CheckpointCallback, undo):
         here[n].copy_(stored[n])
     if other:
         warnings.warn(f"This model was not built from the pretrained weights with which the run began "
-                      f"({shortened(other)} differ): it goes on with those, which {self._anchor_file} holds.")
+                      f"({shortened(other)} differ): the stored ones are used ({self._anchor_file}).")

@@ -1,4 +1,4 @@
-"""What the callbacks share that hold a model near its pretrained weights
+"""Base classes of the callbacks that keep a model near its pretrained weights
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/callback/core.html.md"""
 
@@ -35,7 +35,7 @@ from ..methods.saving import load_radii, save_radii
 def last_group(
     learn, # A `Learner`
 )->list: # Parameters
-    "The last parameter group, where fastai's splitters put a new head (`ValueError` where there is one group only)"
+    "The last parameter group, where fastai's splitters put a new head (`ValueError` if there is only one group)"
     groups = learn.splitter(unwrap(learn.model))
     if len(groups) > 1 and not isinstance(groups[0], torch.Tensor): return list(groups[-1])
     raise ValueError("The learner's splitter has one parameter group, so the new layers cannot be told from the "
@@ -43,9 +43,9 @@ def last_group(
 
 def new_layers(
     learn, # A `Learner`
-    anchor=None, # Pretrained weights: a state dict or a module; None for those of the model itself
+    anchor=None, # Pretrained weights: a state dict or a module; None for the model's own
 )->list: # Names of parameters
-    "What has no pretrained value: the last parameter group, and what `anchor` lacks (`ValueError` if it lacks all)"
+    "Layers with no pretrained value: the last group, and those that `anchor` lacks (`ValueError` if it lacks all)"
     weights, head = named_weights(learn.model), {id(p) for p in last_group(learn)}
     known = weights if anchor is None else state_of(anchor)
     if not any(n in known for n in weights):
@@ -55,33 +55,33 @@ def new_layers(
 
 # %% ../../nbs/api/callback/core.ipynb #66f2344f
 def _head(learn):
-    "Parameters of the last group; none where there is one group"
+    "Parameters of the last group; none if there is only one group"
     try: return {id(p) for p in last_group(learn)}
     except ValueError: return set()
 
 def _excluded(learn, exclude, anchor):
-    "Names of what is left free"
+    "Names of the layers that are left free"
     if exclude is None: return new_layers(learn, anchor)
     named = matching(learn.model, exclude)
     head = _head(learn) if named else ()
     return [n for n,(p,_) in named_weights(learn.model).items() if n in named or id(p) in head]
 
 def _warn_of_lack(learn, exclude, anchor):
-    "Layers of the body that an anchor lacks are free: say so, unless they were named"
+    "Warn of layers of the body that an anchor lacks, and that are therefore free, unless they were named"
     if anchor is None or exclude is not None: return
     head = _head(learn)
     body = [n for n,(p,_) in named_weights(learn.model).items() if id(p) not in head]
     lacks = [n for n in body if n not in anchor]
     if not lacks: return
     warnings.warn(f"The anchor has no value for {shortened(lacks)} ({len(lacks)} of {len(body)} layers outside of the "
-                  "head), which are free: pass the checkpoint that the model started from, or name them in exclude=.")
+                  "head), so they are free: pass the checkpoint that the model started from, or name them in exclude=.")
 
 # %% ../../nbs/api/callback/core.ipynb #4a23c28d
 def attached(
     learn, # A `Learner`
-    but=None, # A callback to pass over
+    but=None, # A callback to ignore
 ):
-    "The callback of this library that a learner has, or None"
+    "The `AnchorCallback` that a learner has, or None"
     return next((c for c in learn.cbs if isinstance(c, AnchorCallback) and c is not but), None)
 
 def _attach(cb, learn):
@@ -91,7 +91,7 @@ def _attach(cb, learn):
                          f"remove it with `learn.remove_cb(learn.{other.name})` first.")
     elsewhere = cb.learn is not None and cb.learn is not learn
     if elsewhere or cb.begun and cb.method.anchor.model is not unwrap(learn.model):
-        raise ValueError(f"This {kind} belongs to another model: make a new one.")
+        raise ValueError(f"This {kind} belongs to another model: create a new one.")
     if cb.begun: return
     _warn_of_lack(learn, cb.exclude, cb.anchor)
     cb.make_method(learn)
@@ -99,15 +99,15 @@ def _attach(cb, learn):
 
 # %% ../../nbs/api/callback/core.ipynb #9b59a3af
 class StepCallback(Callback):
-    "Do something after every step that the optimizer has made, and nothing while learning rates are only tried"
+    "Base class: act after every step that the optimizer has made, but not during `lr_find`"
     run_valid, cancelled = False, False
     @property
     def aside(self):
-        "Whether the learner is only trying learning rates"
+        "Whether `lr_find` is running"
         return hasattr(self.learn, "lr_finder")
 
-    def stepped(self): "To be overridden: the optimizer has made a step"
-    def cut_off(self, planned): "To be overridden: an epoch was cut short, as was meant (a Cancel…Exception) or not"
+    def stepped(self): "Override: the optimizer has made a step"
+    def cut_off(self, planned): "Override: an epoch was cut short, as planned (by a Cancel…Exception) or not"
     def after_cancel_step(self): self.cancelled = True
     def after_step(self):
         if not self.cancelled and not self.aside: self.stepped()
@@ -115,17 +115,17 @@ class StepCallback(Callback):
 
 # %% ../../nbs/api/callback/core.ipynb #54da3eb5
 class AnchorCallback(StepCallback):
-    "Do something about the distance from the pretrained weights after every optimizer step"
+    "Base class: limit the distance from the pretrained weights after every optimizer step"
     order = GradientClip.order + 1  # a skipped step is known, gradients are clipped
     make = saved = saved_path = left = earlier = None
     begun = first = in_epoch = moved = pending = False
     _stateattrs = ("method", "anchor", "earlier", "left", "saved", "saved_path")
     def __init__(self,
         *,
-        exclude=None, # Free besides the new head: names, patterns, modules; None for what has no pretrained value
-        anchor=None, # Pretrained weights: a state dict or a module; None for the model's when training begins
-        keep=None, # Precision, device or file in which pretrained weights are kept, as in `Anchor`
-        **options # Other arguments of `make`, the method's class
+        exclude=None, # Layers left free as well as the new head: names, patterns, modules; None for new layers only
+        anchor=None, # Pretrained weights: a state dict or a module; None for the model's weights when training begins
+        keep=None, # Precision, device or file for storing the pretrained weights, as in `Anchor`; None for the model's
+        **options # Other arguments of the method's class, `make`
     ):
         self.anchor = None if anchor is None else clone_state(state_of(anchor))
         self.exclude = exclude if isinstance(exclude, (str, nn.Module, type(None))) else list(exclude)
@@ -141,56 +141,56 @@ class AnchorCallback(StepCallback):
 
 # %% ../../nbs/api/callback/core.ipynb #e07546ac
 @patch
-def after_attach(self:AnchorCallback, learn): "To be overridden: there is a method, and training has not begun"
+def after_attach(self:AnchorCallback, learn): "Override: the method has been created, and training has not begun"
 @patch
-def find_free(self:AnchorCallback, learn): "To be overridden: what is to be known of layers that are left free"
+def find_free(self:AnchorCallback, learn): "Override: prepare for the layers that are left free"
 @patch
 def project(self:AnchorCallback):
     "Move every layer into its ball"
     self.method.project_()
 @patch
 def hold(self:AnchorCallback):
-    "To be overridden where weights are free between steps: after a step that was not heard of"
+    "Called after a step that was missed; override if weights are free between steps"
     self.project()
 @patch(as_prop=True)
 def graded(self:AnchorCallback):
-    "Whether a constrained layer has a gradient: methods that compare it have nothing to say to a step on others alone"
+    "Whether a constrained layer has a gradient: methods that compare gradients skip a step on other layers alone"
     return any(p.grad is not None for p in self.method.anchor.params)
 @patch
-def settle(self:AnchorCallback): "To be overridden: an epoch's training is over"
+def settle(self:AnchorCallback): "Override: the training of an epoch is over"
 @patch
-def epoch_ended(self:AnchorCallback)->dict: "To be overridden: what `history` holds beside the distances"; return {}
+def epoch_ended(self:AnchorCallback)->dict: "Override: entries of `history` in addition to the distances"; return {}
 
 # %% ../../nbs/api/callback/core.ipynb #26a37781
 def _identities(model): return [id(p) for p,_ in named_weights(model).values()]
 
 @patch
 def make_method(self:AnchorCallback, learn):
-    "The method, around the weights that were given, or that the model has now"
+    "Create the method around the given weights, or around those of the model now"
     exclude = _excluded(learn, self.exclude, self.anchor)
     self.method = self.make(learn.model, anchor=self.anchor, exclude=exclude, **self.options)
-    if self.anchor is not None: self.anchor = self.pretrained()               # what is kept, and no second copy
+    if self.anchor is not None: self.anchor = self.pretrained()               # the stored weights, not a second copy
     self.method.seen = _identities(learn.model)
     self.find_free(learn)
 
 @patch
 def _outdated(self:AnchorCallback):
-    "Whether the model has other parameters, or other weights, than when the method was made"
+    "Whether the model has other parameters or weights than when the method was created"
     made = vars(self)["method"]
     a, seen = made.anchor, getattr(made, "seen", None)
-    if seen is None: return False                                             # somebody's own
+    if seen is None: return False                                             # a method that the user set
     if seen != _identities(self.learn.model): return True
-    if self.anchor is not None or a.cut: return False                         # of parts no process can tell alone
+    if self.anchor is not None or a.cut: return False                         # one process cannot tell from its parts
     return not all(torch.equal(v, w.to(v)) for v,w in zip(a.values, a.weights))
 
 @patch
 def pretrained(self:AnchorCallback)->dict: # Not copies
-    "Layer name → pretrained value; empty where there is no method"
+    "Layer name → pretrained value; empty if there is no method"
     return dict(zip(self.method.anchor.names, self.method.anchor.values)) if self.method else {}
 
 # %% ../../nbs/api/callback/core.ipynb #e60e64f3
 def _get_method(self):
-    "The method; until training begins, around the model as it is now"
+    "The method; until training begins, it follows the model"
     made = vars(self).get("method")
     if made is None or self.begun or self.learn is None or not self._outdated(): return made
     if self.earlier is None and self.anchor is None: self.earlier = dict(zip(made.anchor.names, made.anchor.values))
@@ -203,9 +203,9 @@ AnchorCallback.method = property(_get_method, _set_method)
 
 @patch
 def fix_anchor(self:AnchorCallback):
-    "Let the pretrained weights be those that were given, or those of the model now, as training does when it begins"
+    "Fix the pretrained weights as the given ones, or those of the model now; training does this when it begins"
     self.first = not self.begun
-    if self.first and self.method.anchor.cut: self.make_method(self.learn)    # by all processes
+    if self.first and self.method.anchor.cut: self.make_method(self.learn)    # in all processes
     self.begun, self.earlier = True, None
 
 # %% ../../nbs/api/callback/core.ipynb #a976a7df
@@ -223,7 +223,7 @@ def __deepcopy__(self:AnchorCallback, memo):
 # %% ../../nbs/api/callback/core.ipynb #b2248fa5
 @patch
 def held(self:AnchorCallback):
-    "The method (`RuntimeError` where there is none, `ValueError` where the learner's model is another by now)"
+    "The method (`RuntimeError` if there is none, `ValueError` if the learner's model has been replaced)"
     kind = type(self).__name__
     anew = f"remove it with `learn.remove_cb(learn.{self.name})`, then attach a new one with `anchor=`."
     if self.method is None:
@@ -237,19 +237,19 @@ def held(self:AnchorCallback):
 
 # %% ../../nbs/api/callback/core.ipynb #50f0295e
 def _check_opt(learn):
-    "fastai keeps its optimizer when the model is replaced, and would train nothing"
+    "Refuse an optimizer of a replaced model: fastai keeps it, and would train nothing"
     stepped = {id(p) for ps in learn.opt.param_lists for p in ps} if learn.opt else set()
     trained = {id(p) for p in learn.model.parameters() if p.requires_grad}
     if stepped and trained and not stepped & trained:
-        raise ValueError("The optimizer holds none of the model's parameters, which were replaced after it was made: "
-                         "call `learn.create_opt()` first.")
+        raise ValueError("The optimizer holds none of the model's parameters, which were replaced after it was "
+                         "created: call `learn.create_opt()` first.")
 
 @patch
 def before_train(self:AnchorCallback):
-    "Refuse what would silently go wrong, and fix the anchor when training first begins"
+    "Refuse what would fail silently, and fix the anchor when training first begins"
     self.held()
     if any(isinstance(c, NonNativeMixedPrecision) for c in self.learn.cbs):
-        raise ValueError("NonNativeMixedPrecision steps a copy of the weights: use `to_fp16` or `to_bf16`.")
+        raise ValueError("NonNativeMixedPrecision trains a copy of the weights: use `to_fp16` or `to_bf16`.")
     _check_opt(self.learn)
     mend_broadcast()
     if not self.aside: self._enter()
@@ -294,7 +294,7 @@ def after_train(self:AnchorCallback):
 
 @patch
 def leave(self:AnchorCallback):
-    "Write down an epoch, and where it left the weights; one without a step leaves the anchor open"
+    "Record an epoch and its distances; an epoch without a step leaves the anchor open"
     self.in_epoch, self.left = False, self.method.measure().layers
     self.history.append({**self.epoch_ended(), "distance": self.method.displacement.named(self.left)})
     self._stay()
@@ -313,7 +313,7 @@ def saver(self:AnchorCallback):
 
 @patch
 def keep_saved(self:AnchorCallback):
-    "Keep the state that goes with weights that have just been saved"
+    "Keep the state that belongs to weights that have just been saved"
     if (c := self.saver()) and c.last_saved_path is not self.saved_path:
         self.saved, self.saved_path = deepcopy(self.method.state), c.last_saved_path
 
@@ -339,13 +339,13 @@ def cut_off(self:AnchorCallback, planned):
         return self._stay()
     if late: self.method.forget_()
     if planned: self.settle()
-    elif self.method.anchor.cut: return                                       # the other processes may go on
+    elif self.method.anchor.cut: return                                       # the other processes may continue
     if late or not planned: self.project()
     self.leave()
 
 @patch
 def _with_events(self:Learner, f, event_type, ex, final=noop):
-    "fastai's own; when training ends in the middle of an epoch, the callbacks of this library hear of it"
+    "As in fastai, but tell the callbacks of this library when training ends in the middle of an epoch"
     try: _events(self, f, event_type, ex, final)
     except BaseException as e:
         planned = isinstance(e, (CancelEpochException, CancelFitException))
@@ -369,18 +369,18 @@ def _without_ours(learn):
 
 @patch
 def export(self:Learner, fname="export.pkl", *args, **kwargs):
-    "fastai's own, without the callbacks of this library"
+    "As in fastai, but leave out the callbacks of this library"
     with _without_ours(self): _export(self, fname, *args, **kwargs)
 
 # %% ../../nbs/api/callback/core.ipynb #ab1ab7c0
 @patch
 def table(self:AnchorCallback)->pd.DataFrame:
-    "`radii_table` of the method as it is now"
+    "The `radii_table` of the method as it is now"
     return radii_table(self.held())
 
 @patch
 def log(self:AnchorCallback)->pd.DataFrame:
-    "One row an epoch: what the method says of itself, and the distance of every layer"
+    "One row per epoch: values that the method reports, and the distance of every layer"
     def by_layer(k, v): return {(k, n): x for n,x in v.items()} if isinstance(v, dict) else {("", k): v}
     rows = [dict(i for k,v in h.items() for i in by_layer(k, v).items()) for h in self.history]
     columns = pd.MultiIndex.from_tuples(rows[0]) if rows else None
@@ -388,14 +388,14 @@ def log(self:AnchorCallback)->pd.DataFrame:
 
 @patch
 def save(self:AnchorCallback,
-    file, # Where to, `.pt`
+    file, # Path of the file to write, `.pt`
 ):
-    "`save_radii` with the log: enough for `load_radii`, and for the tables and pictures of `RadiiInterpretation`"
+    "Save radii and log: enough for `load_radii`, and for the tables and plots of `RadiiInterpretation`"
     save_radii(self.held(), file, self.log())
 
 # %% ../../nbs/api/callback/core.ipynb #8f9d3cf3
 def _history(log):
-    "What `log` was made of"
+    "The history from which a saved `log` was made"
     rows = [{} for _ in log["index"]] if log else []
     for row,values in zip(rows, log["values"].tolist() if log else ()):
         for (k, n),x in zip(log["columns"], values):
@@ -406,9 +406,9 @@ def _history(log):
 # %% ../../nbs/api/callback/core.ipynb #77ad8a20
 @patch
 def load(self:AnchorCallback,
-    file, # Written by `save`, around the same pretrained weights
+    file, # File written by `save`, with the same pretrained weights
 ):
-    "Take up what the method had learned, and its log; the pretrained weights are fixed by it (`ValueError`: others)"
+    "Restore the method's state and log, and fix the anchor (`ValueError` for other pretrained weights)"
     try: load_radii(self.held(), file)
     except ValueError:
         if self.begun or self.earlier is None: raise
@@ -421,4 +421,4 @@ def load(self:AnchorCallback,
     if self.learn: self.fix_anchor()
     saved = load_tree(file, "radii")
     self.first, self.history = False, _history(saved.get("log"))
-    self.left = torch.tensor(saved["measured"]["distance"])                   # of the weights that belong to it
+    self.left = torch.tensor(saved["measured"]["distance"])                   # distances of the saved weights

@@ -1,4 +1,4 @@
-"""Which layers give the outputs, and which are new
+"""Find the layers that give the outputs, and those that are new
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/callback/head.html.md"""
 
@@ -27,12 +27,12 @@ def _is_linear(m):
     return isinstance(m, nn.Linear) or conv
 
 def _weighted(model):
-    "Layers with weights, linear ones whole, others by their innermost modules"
+    "Layers with weights: linear layers whole, others as their innermost modules"
     def has(m): return next(m.parameters(), None) is not None
     return {n: m for n,m in model.named_modules() if _is_linear(m) or has(m) and not any(map(has, m.children()))}
 
 def _first(learn):
-    "Inputs of one batch, of the validation set where there is one; the learner's own loaders draw what they would have"
+    "Inputs of one batch, of the validation set if there is one; the learner's loaders and random numbers are unchanged"
     dl = next((dl for dl in reversed(learn.dls.loaders[:2]) if len(dl)), None)
     if dl is None: raise ValueError("The learner has no data to find the head with: pass the layer that is the head.")
     with no_random(): b = next(iter(dl.new() if hasattr(dl, "new") else dl))
@@ -41,19 +41,19 @@ def _first(learn):
     return b[:getattr(learn.dls, "n_inp", max(1, len(b) - 1))]                # as fastai splits a batch
 
 def _scores(out):
-    "What a model returns, or the first of several things"
+    "The output of a model, or the first of several outputs"
     while isinstance(out, (tuple, list)): out = out[0]
     return getattr(out, "logits", out)
 
 # %% ../../nbs/api/callback/head.ipynb #24e86168
 def _reaching(model, layers, xb):
-    "Names of the layers whose outputs reach the model's with no other layer between, and how many outputs there are"
+    "Names of layers whose outputs reach the model's with no other layer in between, and the number of outputs"
     given = defaultdict(list)
     def cut(name, module, args, out):
         if not isinstance(out, torch.Tensor) or not out.is_floating_point(): return None
         given[name].append(out.detach().requires_grad_())
         return given[name][-1].clone()
-    with no_trace(model), torch.enable_grad(), ExitStack() as hooks:          # those that are there sleep meanwhile
+    with no_trace(model), torch.enable_grad(), ExitStack() as hooks:          # existing hooks are inactive meanwhile
         for n,m in layers.items(): hooks.callback(m.register_forward_hook(partial(cut, n)).remove)
         out = _scores(model(*xb))
     if not isinstance(out, torch.Tensor) or out.ndim < 2 or not out.requires_grad: return (), None
@@ -63,7 +63,7 @@ def _reaching(model, layers, xb):
 
 # %% ../../nbs/api/callback/head.ipynb #5ba4c61c
 def _said(model, layers, error):
-    "What a model that cannot be called says of its head: timm's do"
+    "The head that a model names itself, as timm's do; for models that cannot be called on a batch"
     heads = model.get_classifier() if hasattr(model, "get_classifier") else ()
     heads = heads if isinstance(heads, (tuple, list)) else [heads]
     found = [n for n,m in layers.items() if any(m is h for h in heads) and _is_linear(m)]
@@ -73,25 +73,25 @@ def _said(model, layers, error):
 
 # %% ../../nbs/api/callback/head.ipynb #613ad39b
 def _check_head(found, layers, last, n_out, n_classes):
-    "A `ValueError` where what gives the outputs is not a head that can be told"
+    "Raise a `ValueError` if the layers found are not a usable head"
     ask = "Pass the layer that is the head."
-    if not found: raise ValueError(f"The model's outputs are no rows of numbers that depend on its layers. {ask}")
+    if not found: raise ValueError(f"The model's outputs are not rows of numbers that depend on its layers. {ask}")
     if other := [n for n in found if not _is_linear(layers[n])]:
-        raise ValueError(f"The outputs come from {other[0]}, a {type(layers[other[0]]).__name__}, and not straight "
+        raise ValueError(f"The outputs come from {other[0]}, a {type(layers[other[0]]).__name__}, and not directly "
                          f"from a linear layer. {ask}")
     sizes = {n: layers[n].weight.shape[0] for n in found}
     if other := [n for n,k in sizes.items() if k != (n_classes or n_out)]:
         raise ValueError(f"{other[0]} gives the outputs, {sizes[other[0]]} of them, for {n_classes or n_out} classes: "
-                         "give the model a head for these classes.")
+                         "give the model a head with one output per class.")
     if other := [n for n in found if last and not any(id(p) in last for p in layers[n].parameters())]:
-        raise ValueError(f"{other[0]} gives outputs, and is not in the last parameter group, where the learner's "
-                         f"splitter puts the head: let the splitter put it there. {ask}")
+        raise ValueError(f"{other[0]} gives outputs, and is not in the last parameter group, where the head belongs: "
+                         f"change the learner's splitter. {ask}")
 
 # %% ../../nbs/api/callback/head.ipynb #969206b1
 def head_of(
     learn, # A `Learner` for single-label classification
-)->dict: # Name → layer: `nn.Linear`, or a convolution of one pixel
-    "The layers that give the outputs, found with one batch (`ValueError` where they cannot be told)"
+)->dict: # Name → layer: `nn.Linear` or a 1×1 convolution
+    "Find the layers that give the outputs, with one batch (`ValueError` if that fails)"
     model = unwrap(learn.model)
     try: last = {id(p) for p in last_group(learn)}
     except ValueError: last = None                                            # one group: any layer can be the head
@@ -105,9 +105,9 @@ def head_of(
 @torch.no_grad()
 def check_follows(
     learn, # A `Learner`
-    layers, # Its heads, of `head_of`
+    layers, # Its heads, as from `head_of`
 ):
-    "A `ValueError` where what follows the heads makes other scores of the mean of theirs"
+    "Raise a `ValueError` if the model's scores are not the mean of its heads' outputs"
     given, model = [], unwrap(learn.model)
     def drawn(module, args, out):
         given.append(torch.randn_like(out)*3)
@@ -116,23 +116,23 @@ def check_follows(
         for m in layers: hooks.callback(m.register_forward_hook(drawn).remove)
         out, mean = _scores(model(*_first(learn))).flatten(1).float(), (sum(given)/len(given)).flatten(1).float()
     if out.shape != mean.shape or torch.allclose(out.softmax(1), mean.softmax(1), atol=1e-2): return
-    raise ValueError("What follows the head (an activation, a scale, another order) makes other scores of its outputs, "
-                     "so that a head fitted to the classes is no good there: end the model with the head.")
+    raise ValueError("What follows the head (an activation, a scale, another order) changes the scores, so a head "
+                     "fitted to the classes would be wrong there: end the model with the head.")
 
 # %% ../../nbs/api/callback/head.ipynb #60b7f5cf
 def head_weights(
     learn, # A `Learner`
 )->list: # Names of parameters
-    "The last parameter group; where there is one group only, the layers that `head_of` finds"
+    "The last parameter group; if there is only one, the layers that `head_of` finds"
     try: last = {id(p) for p in last_group(learn)}
     except ValueError: last = {id(p) for m in head_of(learn).values() for p in m.parameters()}
     return [n for n,(p,_) in named_weights(learn.model).items() if id(p) in last]
 
 def free_head(
     learn, # A `Learner`
-    cb, # Its callback, which holds pretrained weights
+    cb, # Its `AnchorCallback`
 )->list: # Names of parameters
-    "What a callback leaves free because it is new, without the pretrained layers that its user named"
+    "The new layers that a callback leaves free, without the pretrained ones named in `exclude`"
     free = [n for n in named_weights(learn.model) if n not in cb.method.anchor.names]
     if cb.exclude is None: return free
     try: last = {id(p) for p in last_group(learn)}

@@ -1,4 +1,4 @@
-"""A linear probe, and LP-FT
+"""Fit the head by logistic regression, then fine-tune: the baselines of every comparison
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/callback/probe.html.md"""
 
@@ -14,6 +14,7 @@ import warnings
 from fastai.learner import Learner
 from fastai.torch_core import to_device
 from fastcore.basics import patch
+from fastcore.meta import delegates
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -21,38 +22,39 @@ import torch
 from torch import nn
 from .head import check_follows, head_of
 from .registry import register_method
+from .verbs import explained_by
 from ..core.checks import class_names, same_classes
 from fastai.callback import schedule # fit_one_cycle
 
 # %% ../../nbs/api/callback/probe.ipynb #74498265
 def _check_features(layer, seen, y):
-    "Whether a batch's features and targets are those of one class of many for each item"
+    "Refuse features and targets that are not one row and one class per item"
     kind, n = type(layer).__name__, layer.weight.shape[0]
     if len(seen) != 1:
-        raise ValueError(f"The layer, a {kind}, was called {len(seen)} times for one batch: a head is part of the "
-                         "model, and called once in evaluation mode.")
+        raise ValueError(f"The layer, a {kind}, was called {len(seen)} times for one batch: pass a layer that is "
+                         "part of the model, and called once in evaluation mode.")
     x, = seen
     if x.ndim != 2 or len(x) != len(y):
-        raise ValueError(f"The head, a {kind}, is given {tuple(x.shape)} for {len(y)} items: it can be fitted where it "
-                         "is given one row of features for each item, after pooling.")
+        raise ValueError(f"The head, a {kind}, is given {tuple(x.shape)} for {len(y)} items: it can be fitted only if "
+                         "it is given one row of features for each item, after pooling.")
     if y.ndim != 1 or y.is_floating_point() or y.min() < 0 or y.max() >= n:
         raise ValueError(f"The targets are {tuple(y.shape)} of {y.dtype}, from {y.min()} to {y.max()}: a head with {n} "
                          f"outputs can be fitted to one class number, 0 to {n - 1}, an item.")
-    if not x.isfinite().all(): raise ValueError("The features hold NaN or infinity: look in the data and the body.")
+    if not x.isfinite().all(): raise ValueError("The features hold NaN or infinity: check the data and the body.")
     return x
 
 def _rows(layer, x):
-    "What a convolution of one pixel is given is a row, where there is one pixel"
+    "Turn the input of a 1×1 convolution into rows, if the image has one pixel"
     return x.flatten(1) if isinstance(layer, nn.modules.conv._ConvNd) and x[0, 0].numel() == 1 else x
 
 # %% ../../nbs/api/callback/probe.ipynb #c99e31aa
 @torch.no_grad()
 def features(
     model:nn.Module, # A classifier
-    layer:nn.Module, # Its head, part of `model`: `nn.Linear`, or a convolution of one pixel
+    layer:nn.Module, # Its head, part of `model`: `nn.Linear` or a 1×1 convolution
     dl, # Batches of inputs and targets
 )->tuple: # `(n, features)` and `(n,)` arrays
-    "What `layer` is given in evaluation mode, and the targets (`ValueError` where they are of no use to a probe)"
+    "Inputs of `layer` in evaluation mode, and the targets (`ValueError` if a probe cannot use them)"
     seen, xs, ys, modes = [], [], [], [(m, m.training) for m in model.modules()]
     def keep(module, args): seen.append(_rows(layer, args[0].detach().float().cpu().as_subclass(torch.Tensor)))
     hook = layer.register_forward_pre_hook(keep)
@@ -63,17 +65,17 @@ def features(
             seen.clear()
             model(*to_device(x, layer.weight.device))
             y = y.cpu().as_subclass(torch.Tensor)
-            ys.append(y.flatten() if y.ndim == 2 and y.shape[1] == 1 else y)  # as of tables
+            ys.append(y.flatten() if y.ndim == 2 and y.shape[1] == 1 else y)  # as for tables
             xs.append(_check_features(layer, seen, ys[-1]))
     finally:
         hook.remove()
-        for m,was in modes: m.training = was                                  # a part can have had a mode of its own
+        for m,was in modes: m.training = was                                  # parts can have different modes
     if not ys: raise ValueError("The loader is empty: there is nothing to fit the head to.")
     return tuple(torch.cat(t).numpy() for t in (xs, ys))
 
 # %% ../../nbs/api/callback/probe.ipynb #e5382677
 def _probe_loss(fit, x, y):
-    "Mean negative log likelihood; a class that the fit has not seen costs like a probability of 1e-12"
+    "Mean negative log likelihood; a class that the fit has not seen counts as a probability of 1e-12"
     col = np.searchsorted(fit.classes_, y)
     known = (col < len(fit.classes_)) & (fit.classes_[np.minimum(col, len(fit.classes_) - 1)] == y)
     p = fit.predict_proba(x)[np.arange(len(y)), np.where(known, col, 0)]
@@ -81,10 +83,10 @@ def _probe_loss(fit, x, y):
 
 # %% ../../nbs/api/callback/probe.ipynb #13ee7243
 def _check_probe(learn, layers):
-    "What can be said before anything is computed"
+    "Refuse heads and data before anything is computed"
     if odd := [type(l).__name__ for l in layers if not isinstance(getattr(l, "weight", None), nn.Parameter)]:
-        raise ValueError(f"The head, a {odd[0]}, computes its weights from others, as weight_norm does, so that they "
-                         "cannot be set: remove that first.")
+        raise ValueError(f"The head, a {odd[0]}, computes its weights from others, as weight_norm does, so they "
+                         "cannot be set: remove the parametrization first.")
     if len(learn.dls.loaders) < 2: raise ValueError("This learner has no validation set to choose the penalty on.")
     same_classes(class_names(learn.dls.train), class_names(learn.dls.valid), "The validation set")
 
@@ -101,7 +103,7 @@ def _fit_head(learn, layer, passes, penalties):
 # %% ../../nbs/api/callback/probe.ipynb #44a7c30c
 @torch.no_grad()
 def _set_head(layer, fit, spread):
-    "Weights and bias of a fit; a class that it has not seen gets a bias of -10"
+    "Copy weights and bias of a fit into the head; a class that it has not seen gets a bias of -10"
     for p,found,unseen in ((layer.weight, fit.coef_/spread, 0.), (layer.bias, fit.intercept_, -10.)):
         if p is None: continue
         found = p.new_tensor(found)
@@ -113,10 +115,10 @@ def linear_probe(
     learn:Learner, # Single-label classification; the head is changed in place
     layer:nn.Module=None, # The head, a linear layer; by default the layers that `head_of` finds
     *,
-    passes:int=6, # Over the training set
-    penalties=(3e-3, 1e-3, 3e-4, 1e-4), # Weight penalties to choose from on the validation set
+    passes:int=6, # Passes over the training set, whose augmentation differs each time
+    penalties=(3e-3, 1e-3, 3e-4, 1e-4), # Weight penalties to try; validation loss chooses
 )->Learner: # The same learner
-    "Fit the head to the frozen body by logistic regression (scikit-learn; `ValueError` where the head cannot be told)"
+    "Fit the head to the frozen body by logistic regression (scikit-learn; `ValueError` if no head can be found)"
     if device := getattr(learn.dls, "device", None): learn.model.to(device)   # PyTorch's loaders have none
     layers = [layer] if layer is not None else list(head_of(learn).values())
     if layer is None: check_follows(learn, layers)
@@ -127,14 +129,16 @@ def linear_probe(
 
 # %% ../../nbs/api/callback/probe.ipynb #4fa02282
 @patch
+@explained_by()
+@delegates(Learner.fit_one_cycle, but=["n_epoch", "lr_max"])
 def fit_lp_ft(self:Learner,
-    n_epoch:int, # Epochs with all layers unfrozen
-    lr_max=None, # Highest learning rate of the cycle, or a slice for discriminative rates
+    n_epoch:int, # Number of epochs with all layers unfrozen
+    lr_max=None, # Highest learning rate; a slice for lower rates in the first layers; None for the learner's `lr`
     *,
     layer:nn.Module=None, # The head; by default the layers that `head_of` finds
-    **kwargs # Of `Learner.fit_one_cycle`
+    **kwargs
 )->Learner: # The same learner
-    "Fit the head to the frozen body, then fine-tune everything (LP-FT, Kumar et al., ICLR 2022)"
+    "Fit the head to the frozen body, then fine-tune all layers (LP-FT, Kumar et al., ICLR 2022)"
     inspect.signature(self.fit_one_cycle).bind(n_epoch, lr_max, **kwargs)     # before the head is changed
     linear_probe(self, layer).unfreeze()
     self.fit_one_cycle(n_epoch, lr_max, **kwargs)

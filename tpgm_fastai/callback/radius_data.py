@@ -1,4 +1,4 @@
-"""Held-out data for the radii, and the loss of a model on a batch
+"""Held-out data that radii learn from, and the loss of a model on a batch of them
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/callback/radius_data.html.md"""
 
@@ -13,7 +13,7 @@ __all__ = ['own_share', 'mend_broadcast', 'split_train', 'parts_of', 'same_parts
 import random
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from functools import partial
@@ -24,6 +24,7 @@ from pathlib import PurePath
 from fastai.callback.fp16 import MixedPrecision
 from fastai.callback.rnn import RNNCallback
 from fastai.data.core import FilteredBase
+from fastai.data.load import DataLoader
 from fastai.learner import _before_batch_cb, Learner
 from fastai.torch_core import get_random_states, no_random, set_random_states, to_device
 from fastcore.basics import GetAttr, noop, patch
@@ -46,10 +47,10 @@ def _is_shared(dl):
     return bool(_shared & kinds)
 
 def _by_item(dl, i, n):
-    "Iterate a fastai loader over every n-th of its items"
+    "Iterate over every n-th item of a fastai loader"
     whole = dl.get_idxs
     def mine():
-        del dl.get_idxs                                                       # asked once, at the start of an iteration
+        del dl.get_idxs                                                       # called once, at the start of an epoch
         idxs = list(whole())
         return idxs[i:len(idxs) - len(idxs)%n:n] or idxs
     dl.get_idxs = mine
@@ -58,10 +59,10 @@ def _by_item(dl, i, n):
 # %% ../../nbs/api/callback/radius_data.ipynb #0f0d0483
 def own_share(
     dl, # Radius data: a loader, or any collection of batches
-    i:int=None, # Number of the process; None for this one's
-    n:int=None, # Number of processes; None for those that train
-): # Its batches, one epoch
-    "Go once through the part of the radius data that is this process's"
+    i:int=None, # Rank of the process; None for this one
+    n:int=None, # Number of processes; None for all that train
+): # Batches of one epoch
+    "Iterate once over this process's share of the radius data"
     i, n = rank() if i is None else i, n_processes() if n is None else n
     if n == 1 or _is_shared(dl): yield from dl
     elif getattr(dl, "indexed", False) and getattr(dl, "n", None) is not None: yield from _by_item(dl, i, n)
@@ -69,7 +70,7 @@ def own_share(
 
 # %% ../../nbs/api/callback/radius_data.ipynb #b469845b
 def mend_broadcast():
-    "Let fastai's `DistributedDL` work without a GPU"
+    "Make fastai's `DistributedDL` work without a GPU"
     loader = getattr(sys.modules.get("fastai.distributed"), "DistributedDL", None)
     if loader and not torch.cuda.is_available(): loader._broadcast = _broadcast
 
@@ -79,41 +80,43 @@ def _broadcast(self, t, rank):
     return t.tolist()
 
 # %% ../../nbs/api/callback/radius_data.ipynb #b4cf1c53
+RadiusData = DataLoader|Iterable|float|str # Type of the argument `dl` of callbacks and of methods of `Learner`
+
 def _pick(items, idxs): return items.iloc[idxs] if hasattr(items, "iloc") else L(items)[idxs]
 
 class _Part(GetAttr):
-    "Some of a dataset's items; everything else as in the dataset"
+    "A subset of a dataset, with the attributes of the dataset"
     _default = "dataset"
     def __init__(self, dataset, idxs, split_idx): self.dataset, self.idxs, self.split_idx = dataset, idxs, split_idx
     def __len__(self): return len(self.idxs)
     def __getitem__(self, i):
-        many = isinstance(i, (list, tuple, torch.Tensor))                     # a batch at once
+        many = isinstance(i, (list, tuple, torch.Tensor))                     # a whole batch
         return self.dataset[[self.idxs[int(j)] for j in i] if many else self.idxs[i]]
     @property
     def items(self): return _pick(self.dataset.items, self.idxs)
 
 def _part(dataset, idxs, split_idx):
-    "A table is cut, anything else wrapped"
+    "Take rows of a table; wrap any other dataset"
     return _pick(dataset, idxs) if hasattr(dataset, "iloc") else _Part(dataset, idxs, split_idx)
 
 # %% ../../nbs/api/callback/radius_data.ipynb #939ea9cb
 def split_train(
     dls, # `DataLoaders` whose training set is an indexed dataset
-    share:float, # Share of the training items to take out, between 0 and 1
-    seed:int=42, # Of the random choice
-): # The training loader without them, and a loader of them alone, without augmentation
-    "Split radius data off the training set (`ValueError` where that cannot be done)"
+    share:float, # Share of the training items to hold out, between 0 and 1
+    seed:int=42, # Seed of the random choice
+): # Loader of the remaining training items, and loader of the held-out items without augmentation
+    "Split radius data off the training set (`ValueError` if that is impossible)"
     dl = dls.train
     if not hasattr(dl, "new") or not hasattr(dl.dataset, "__getitem__"):
-        raise ValueError(f"dl={share}: a share can be taken out of an indexed training set in a fastai DataLoader "
-                         "only. Pass a DataLoader of radius data.")
+        raise ValueError(f"dl={share}: a share can be split off only if the training set is indexed and in a fastai "
+                         "DataLoader. Pass a DataLoader of radius data.")
     n, k = len(dl.dataset), round(len(dl.dataset)*share)
     if not 0 < k < n:
         least = f" (this one needs {int(.5/min(share, 1 - share)) + 1} items or more)" if 0 < share < 1 else ""
         raise ValueError(f"A share of {share} of {n} training items leaves one side empty: pass a number between 0 "
                          f"and 1{least}, or a DataLoader.")
     idxs = torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
-    weights = dict(wgts=dl.wgts[idxs[k:]]) if hasattr(dl, "wgts") else {}     # of a `WeightedDL`
+    weights = dict(wgts=dl.wgts[idxs[k:]]) if hasattr(dl, "wgts") else {}     # for a `WeightedDL`
     with no_random():
         left = dl.new(_part(dl.dataset, idxs[k:], 0), **weights)
         held_out = dl.new(_part(dl.dataset, idxs[:k], 1), shuffle=True, drop_last=_fills_a_batch(k, dl))
@@ -125,26 +128,26 @@ def _fills_a_batch(n, dl): return bool(dl.bs) and n >= dl.bs
 # %% ../../nbs/api/callback/radius_data.ipynb #5ecf4a81
 def parts_of(
     dl, # A loader
-)->tuple: # For `same_parts`
-    "What tells whether a loader is still the one it was"
+)->tuple: # Parts to compare with `same_parts`
+    "The parts that identify a loader: itself, its dataset and its batch size"
     return dl, getattr(dl, "dataset", None), getattr(dl, "bs", None)
 
 def same_parts(
-    a, # Of `parts_of`, or any collection
+    a, # Result of `parts_of`, or any collection
     b, # Another
 )->bool:
-    "Whether two collections hold the very same objects"
+    "Whether two collections hold the same objects"
     return len(a) == len(b) and all(x is y for x,y in zip(a, b))
 
 # %% ../../nbs/api/callback/radius_data.ipynb #b1e9adce
 class HeldOut:
-    "A share of the training set, on which a learner does not train: its `dls` are a copy without it"
+    "A share of the training set that a learner does not train on: its `dls` become a copy without that share"
     def __init__(self,
-        share:float, # Of the training items, between 0 and 1
+        share:float, # Share of the training items, between 0 and 1
     ): self.share, self.whole, self.copy = share, (), None
 
     def take(self, learn):
-        "Let a learner train on the rest; returns the loader of the share"
+        "Let a learner train on the remaining items; return the loader of the share"
         self.give_back(learn)
         dls = learn.dls
         if not same_parts(self.whole, now := parts_of(dls.train)):
@@ -155,7 +158,7 @@ class HeldOut:
         return self.loader
 
     def give_back(self, learn):
-        "Let a learner have its own loaders again, unless they were replaced"
+        "Give a learner its own loaders back, unless they were replaced"
         if self.copy is None or learn.dls is not self.copy: return
         if not same_parts(self.put, now := self.copy.loaders):
             self.dls.loaders = [self.whole[0] if l is self.rest else l for l in now]
@@ -164,15 +167,15 @@ class HeldOut:
 
 # %% ../../nbs/api/callback/radius_data.ipynb #a7c01e56
 def _texts(dl):
-    "What a language model's loader shuffles in place, each round from where the last has left it"
+    "The texts that a language model's loader shuffles in place, each epoch from the last order"
     items = getattr(dl, "__dict__", {}).get("items")
     return items if isinstance(items, ReindexCollection) and hasattr(dl, "make_chunks") else None
 
 # %% ../../nbs/api/callback/radius_data.ipynb #a7c01e55
 def loader_state(
     dl, # A loader: fastai's, PyTorch's, or any collection of batches
-)->dict: # For `set_loader_state`
-    "What decides the batches of a loader's next round: random states, its own generators', and the order of its texts"
+)->dict: # State for `set_loader_state`
+    "The state that decides the batches of a loader's next epoch: random states, generators and the order of texts"
     rng, generator, texts = getattr(dl, "rng", None), getattr(dl, "generator", None), _texts(dl)
     return dict(random=get_random_states(), rng=rng.getstate() if isinstance(rng, random.Random) else None,
                 generator=generator.get_state() if isinstance(generator, torch.Generator) else None,
@@ -180,23 +183,23 @@ def loader_state(
 
 def set_loader_state(
     dl, # The loader
-    state:dict, # Of `loader_state`
+    state:dict, # Result of `loader_state`
 ):
-    "Let a loader's next round have the same batches"
+    "Make a loader's next epoch have the same batches"
     states = state["random"]
     set_random_states(**{**states, "torch_cuda_state": states["torch_cuda_state"][:torch.cuda.device_count()]})
     if state["rng"]: (rng := random.Random()).setstate(state["rng"]); dl.rng = rng
     if state["generator"] is not None: dl.generator.set_state(state["generator"])
     if state["order"] is not None:
-        for i,j in enumerate(state["order"]): _texts(dl).idxs[i] = j          # which its lengths share
+        for i,j in enumerate(state["order"]): _texts(dl).idxs[i] = j          # its lengths share this list
         dl.make_chunks()
 
 # %% ../../nbs/api/callback/radius_data.ipynb #7e50056f
 class Batches:
-    "Endless batches with random numbers of their own"
+    "Endless batches with their own random numbers"
     def __init__(self,
-        make_dl, # Function without arguments that makes the loader
-        seed:int=42, # Of the random numbers
+        make_dl, # Function without arguments that creates the loader
+        seed:int=42, # Seed of the random numbers
     ):
         with no_random(seed):
             self.dl, self.it, self.n, self.states = make_dl(), iter(()), 0, get_random_states()
@@ -204,8 +207,8 @@ class Batches:
 
     def _begin(self): self.begun, self.it, self.n = loader_state(self.dl), own_share(self.dl), 0
 
-    def __getstate__(self): # iterators cannot be copied: a copy catches up
-        if getattr(self.dl, "indexed", False): self.dl.it = None               # fastai's, which only others read from
+    def __getstate__(self): # iterators cannot be copied: a copy draws the batches again
+        if getattr(self.dl, "indexed", False): self.dl.it = None               # fastai's; unused here
         return {**vars(self), "it": iter(()), "ahead": self.ahead is not None or None}
 
     def __setstate__(self, state):
@@ -228,7 +231,7 @@ def _next(self:Batches):
 # %% ../../nbs/api/callback/radius_data.ipynb #883781f3
 @patch
 def peek(self:Batches):
-    "The batch that comes next, which stays the next (`ValueError` where there is none)"
+    "Return the next batch without moving on (`ValueError` if there is none)"
     if self.ahead is not None: return self.ahead
     outside = get_random_states()
     set_random_states(**self.states)
@@ -246,14 +249,14 @@ def __next__(self:Batches):
 # %% ../../nbs/api/callback/radius_data.ipynb #c2f4d9aa
 @patch
 def state_dict(self:Batches)->dict:
-    "Where the batches stand: random states, and how far their round has gone"
+    "The position: random states, and the number of batches drawn in this epoch"
     return dict(states=self.states, begun=self.begun, n=self.n, ahead=self.ahead is not None)
 
 @patch
 def load_state_dict(self:Batches,
-    state:dict, # What `state_dict` returned
+    state:dict, # Result of `state_dict`
 ):
-    "Go where other batches of the same data stood; where that fails, stay"
+    "Go to a stored position in the same data; if that fails, stay at the current one"
     was, here, b = dict(vars(self)), loader_state(self.dl), None
     try:
         set_loader_state(self.dl, state["begun"])
@@ -268,9 +271,9 @@ def load_state_dict(self:Batches,
 
 # %% ../../nbs/api/callback/radius_data.ipynb #67f0e281
 def check_dl(
-    dl, # As `TPGMCallback` takes it
+    dl, # The argument `dl` of `TPGMCallback`
 ):
-    "Refuse what cannot be radius data (`ValueError`)"
+    "Raise a `ValueError` for anything that cannot be radius data"
     if isinstance(dl, str) and dl == "valid": return
     if isinstance(dl, Real) and not isinstance(dl, bool):
         if not 0 < dl < 1:
@@ -288,8 +291,8 @@ def check_dl(
 def radius_source(
     dl, # A DataLoader, any collection of batches, or "valid"
     learn, # A `Learner`
-): # Whose batches are meant
-    "The loader that `dl` means to a learner now (`ValueError` where there is none, or with other classes)"
+): # The loader
+    "The loader that `dl` means for a learner now (`ValueError` if there is none, or if its classes differ)"
     valid = isinstance(dl, str)
     if valid:
         if len(learn.dls.loaders) < 2:
@@ -303,7 +306,7 @@ def radius_source(
 
 # %% ../../nbs/api/callback/radius_data.ipynb #7daf2c6b
 def _torch_copy(dl):
-    "Of a PyTorch loader, with generators of its own; shuffled where it goes in order"
+    "Copy a PyTorch loader, with its own generators; shuffled if it goes in order"
     plain = type(dl.batch_sampler) in (torch_data.BatchSampler, type(None))
     in_order = plain and type(dl.sampler) is torch_data.SequentialSampler
     sampler = torch_data.RandomSampler(dl.dataset) if in_order and len(dl.dataset) else copy(dl.sampler)
@@ -329,8 +332,8 @@ def _own_copy(dl, learn):
 def radius_dl_maker(
     dl, # A DataLoader, any collection of batches, or "valid"
     learn, # A `Learner`
-): # A function without arguments that makes a loader
-    "What `dl` means to a learner (`ValueError` where it cannot be had)"
+): # A function without arguments that creates a loader
+    "How to create the loader that `dl` means for a learner (`ValueError` if there is none)"
     check_dl(dl)
     return partial(_own_copy, radius_source(dl, learn), learn)
 
@@ -345,27 +348,27 @@ def _from_library(cb, event):
 def _says(cb): return vars(cb).get("run_radius", getattr(type(cb), "run_radius", None))
 
 def _is_function(cb):
-    "Whether it was made by `before_batch_cb`"
+    "Whether a callback was made by `before_batch_cb`"
     return getattr(vars(cb).get("before_batch"), "func", None) is _before_batch_cb
 
 # %% ../../nbs/api/callback/radius_data.ipynb #1b2b134a
 def takes_part(
     cb, # A callback of a learner
 )->bool:
-    "Whether a callback prepares radius batches, too"
+    "Whether a callback sees radius batches"
     said = _says(cb)
     return isinstance(cb, (MixedPrecision, RNNCallback)) or _is_function(cb) if said is None else bool(said)
 
 def warn_of_callbacks(
     learn, # A `Learner`
 ):
-    "Name callbacks that may prepare batches, and do not say so"
+    "Warn of callbacks that may prepare batches, but do not set `run_radius`"
     silent = [type(c).__name__ for c in learn.cbs if _says(c) is None and not takes_part(c) and c.run_valid
               and not all(_from_library(c, e) for e in _given)]
     if silent:
-        warnings.warn(f"{', '.join(silent)}: before_batch and after_pred do not see radius batches. Where they prepare "
-                      "what model or loss get, say `run_radius = True` in the class; where they only watch, False "
-                      "ends this warning.")
+        warnings.warn(f"{', '.join(silent)}: before_batch and after_pred do not see radius batches. If they prepare "
+                      "what model or loss get, set `run_radius = True` in the class; if they only watch, set False to "
+                      "end this warning.")
 
 # %% ../../nbs/api/callback/radius_data.ipynb #030f8ef3
 _of_batch = "training", "xb", "yb", "pred"
@@ -376,7 +379,7 @@ def _put_back(there, was, names):
 
 @contextmanager
 def _validating(learn, b, cbs):
-    "For the time being the learner is at batch `b` of a validation; it and its callbacks are put back"
+    "Put the learner at batch `b` of a validation; afterwards restore it and its callbacks"
     kept = [(vars(o), dict(vars(o))) for o in (learn, *cbs)]
     try:
         learn.training = False
@@ -387,12 +390,12 @@ def _validating(learn, b, cbs):
 
 # %% ../../nbs/api/callback/radius_data.ipynb #f2b3f181
 def batch_loss(
-    learn, # A `Learner`: the number of inputs, the device and the callbacks that take part
-    model, # The model that is called
-    batch, # Of one of its loaders
+    learn, # A `Learner`, for the number of inputs, the device and the callbacks that see radius batches
+    model, # The model to call
+    batch, # A batch of one of its loaders
     loss_func, # Called with predictions and targets
 )->torch.Tensor: # The loss, with its graph
-    "Loss of a model on a batch, outside fastai's training loop"
+    "Compute the loss of a model on a batch, outside fastai's training loop"
     b = to_device(batch, next(model.parameters()).device)
     b = [t.as_subclass(torch.Tensor) if isinstance(t, torch.Tensor) else t for t in b]
     amp = next((getattr(c, "autocast", None) for c in learn.cbs if isinstance(c, MixedPrecision)), None)
@@ -405,14 +408,14 @@ def batch_loss(
         if not learn.yb: raise ValueError(_no_targets)
         return loss_func(learn.pred, *learn.yb)
 
-_no_targets = "The radius batches have inputs only: a loss needs targets, too. Make their loader with labels."
+_no_targets = "The radius batches have inputs only: a loss needs targets, too. Create their loader with labels."
 
 # %% ../../nbs/api/callback/radius_data.ipynb #92b71d16
 _events = Learner._with_events
 
 @patch
 def _with_events(self:Learner, f, event_type, ex, final=noop):
-    "fastai's own; callbacks with radius data hear of the beginning of fits and epochs, and of what ends as was meant"
+    "As in fastai, but tell callbacks with radius data when fits and epochs begin, and when a fit ends as planned"
     hook = {"fit": "fit_begins", "train": "epoch_begins"}.get(event_type, "")
     for c in self.cbs:
         if c.run and hasattr(type(c), hook): getattr(c, hook)()
@@ -426,9 +429,9 @@ def _key(x, data, i):
     return (id(data), i) if isinstance(x, Number) else id(x)
 
 def _keys(data):
-    "What tells the items of a dataset apart, without loading them"
+    "Keys that tell the items of a dataset apart, without loading them"
     own = getattr(data, "__dict__", {})
-    idxs = own.get("idxs", own.get("indices"))                                # of a part
+    idxs = own.get("idxs", own.get("indices"))                                # of a subset
     if idxs is not None and "dataset" in own:
         keys = _keys(data.dataset)
         return [keys[int(i)] for i in idxs] if keys else []
@@ -441,17 +444,17 @@ def n_trained_on(
     learn, # A `Learner`
     dl, # A loader of radius data
 )->int:
-    "How many items of the radius data are known to be in the training set"
+    "Number of items of the radius data that are known to be in the training set"
     sets = [getattr(d, "dataset", None) for d in (learn.dls.train, dl)]
     if any(s is None for s in sets): return 0
     train, radius = ({*_keys(s)} for s in sets)
     return len(train & radius)
 
 def check_batch(
-    batch, # The first of the radius data
+    batch, # The first batch of the radius data
     learn, # A `Learner`
 ):
-    "Refuse a batch without targets (`ValueError`), unless a callback may make them"
+    "Raise a `ValueError` for a batch without targets, unless a callback may create them"
     n_inp = getattr(getattr(learn.dls.train, "dataset", None), "n_inp", 1)
     prepared = any(takes_part(c) and not _from_library(c, "before_batch") for c in learn.cbs)
     if isinstance(batch, (list, tuple)) and len(batch) <= n_inp and not prepared: raise ValueError(_no_targets)

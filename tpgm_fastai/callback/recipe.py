@@ -1,4 +1,4 @@
-"""The verb `fine_tune_tpgm`: head, capped steps, one learned projection
+"""Robust fine-tuning in one call: fit the head, fine-tune with capped steps, learn the radii
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/callback/recipe.html.md"""
 
@@ -29,21 +29,21 @@ tpgm_recipe = dict(every="fit", steps=25, lr=1e-2, relative=True)             # 
 
 # %% ../../nbs/api/callback/recipe.ipynb #5f1d0009
 def _fit_head(learn, lr, epochs, say):
-    "Fit the head to the frozen body: logistic regression, or epochs where that does not apply"
+    "Fit the head to the frozen body: by logistic regression, or by training where that does not apply"
     if len(learn.dls.loaders) < 2:
-        raise ValueError("This learner has no validation set, and fastai's training needs one: make `dls` with both.")
+        raise ValueError("This learner has no validation set, which fastai's training needs: create `dls` with both.")
     same_classes(class_names(learn.dls.train), class_names(learn.dls.valid), "The validation set")
     try:
         linear_probe(learn)
         return say("1 of 3, head: logistic regression")
     except ValueError as e: why = e
-    say(f"1 of 3, head: {epochs} epochs with the body frozen, because no probe can fit it. {why}")
+    say(f"1 of 3, head: {epochs} epochs with the body frozen, because a probe cannot fit it. {why}")
     learn.freeze()
     learn.fit_one_cycle(epochs, lr)
 
 # %% ../../nbs/api/callback/recipe.ipynb #5f1d0010
 class _Phases(Callback):
-    "Say which phase begins, and know which it is"
+    "Print which phase begins, and keep track of it"
     order, run_valid, now = 100, False, "1 of 3, the head"
     def __init__(self, cb, about, say): self.cb, self.about, self.say = cb, about, say
     def before_fit(self):
@@ -56,47 +56,47 @@ class _Phases(Callback):
 
     @contextmanager
     def told(self):
-        "Say where an interrupt was met"
+        "Print the phase in which training was interrupted"
         try: yield
         except KeyboardInterrupt:
-            self.say(f"Interrupted in phase {self.now}. The learner can be used; the same call goes on from here.")
+            self.say(f"Interrupted in phase {self.now}. The learner can be used; the same call continues from here.")
             raise
 
 # %% ../../nbs/api/callback/recipe.ipynb #5f1d0011
 def _own_callbacks(learn, cap, train_bn):
-    "Callbacks that the recipe adds for its fit, unless the learner has them"
+    "Callbacks that the recipe adds for its fit, unless the learner has them already"
     own = ([] if cap is None else [StepCapCallback(cap)]) + ([] if train_bn else [BatchNormEval()])
     return [c for c in own if not any(isinstance(o, type(c)) for o in learn.cbs)]
 
 def _say_result(learn, say):
-    "Loss and metrics on the validation set, after the projection"
+    "Print loss and metrics on the validation set after the projection"
     if len(learn.dls.loaders) < 2 or not len(learn.dls.valid): return
     names = ["valid_loss", *(m.name for m in learn.metrics)]
     say(", ".join(f"{n} {v:.4f}" for n,v in zip(names, learn.validate())))
 
 def _about(epochs, lr, cap):
-    "Of the second phase"
+    "The line of the second phase"
     said = f"{epochs} epoch{'s'*(epochs > 1)}, learning rate up to {lr}"
     return said if cap is None else f"{said}, steps capped at {cap} of the loss"
 
 # %% ../../nbs/api/callback/recipe.ipynb #5f1d0012
 @delegates(Learner.fit_one_cycle, but=["n_epoch", "lr_max"])
 def _fine_tune(
-    learn, # A `Learner`, with a `TPGMCallback`
-    epochs:int, # Of fine-tuning everything
-    base_lr:float=2e-3, # Highest learning rate, of all layers
-    freeze_epochs:int=1, # Epochs for a head that no probe can fit
+    learn, # A `Learner` with a `TPGMCallback`
+    epochs:int, # Number of epochs with all layers unfrozen
+    base_lr:float=2e-3, # Highest learning rate, the same for all layers
+    freeze_epochs:int=1, # Number of epochs for the head, where logistic regression cannot fit it
     *,
     probe:bool=True, # Fit the head first
-    cap:float=.5, # Share of its loss that a step may promise, as in `StepCapCallback`; None leaves steps alone
-    train_bn:bool=False, # Let BatchNorm's running statistics follow the batches
-    pct_start:float=.1, # Share of the steps in which the learning rate grows
-    div:float=10., # How much lower than the highest it begins
-    moms=(.9, .9, .9), # Momentum at the begin, at the highest learning rate, and at the end
+    cap:float=.5, # Largest decrease that a step may promise, a share of the loss (`StepCapCallback`); None for no cap
+    train_bn:bool=False, # Let BatchNorm update its running statistics
+    pct_start:float=.1, # Share of the steps in which the learning rate rises
+    div:float=10., # Highest learning rate divided by the first one
+    moms=(.9, .9, .9), # Momentum at the start, at the highest learning rate and at the end
     cbs=None, # Callbacks for the second phase
     **kwargs
-)->Learner:
-    "Fit the head, fine-tune everything with capped steps, and learn how much of it to keep (TPGM, CVPR 2023)"
+)->Learner: # The same learner
+    "Fit the head, fine-tune all layers with capped steps, and learn how much of the change to keep (TPGM, CVPR 2023)"
     for k,n in dict(epochs=epochs, freeze_epochs=freeze_epochs).items(): positive(k, n, int)
     phases = _Phases(cb := attached(learn), _about(epochs, base_lr, cap), learn.logger)
     cbs = [*L(cbs), *_own_callbacks(learn, cap, train_bn), phases]
@@ -111,5 +111,5 @@ add_verb("fine_tune_tpgm", TPGMCallback, _fine_tune, dl=.1, **tpgm_recipe)
 
 # %% ../../nbs/api/callback/recipe.ipynb #5f1d0014
 @register_method("fine_tune_tpgm", "fine_tune_tpgm", paper="Tian et al., CVPR 2023", needs_radius_data=True,
-                 chosen=dict(lr=1e-2), help="the verb: capped LP-FT, and one learned projection")
+                 chosen=dict(lr=1e-2), help="the recipe: LP-FT with capped steps, then one projection")
 def _recipe(run, lr): return run.fit(lr, [TPGMCallback(run.task.radius_dl, **tpgm_recipe), StepCapCallback(.5)])

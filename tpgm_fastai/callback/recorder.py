@@ -1,4 +1,4 @@
-"""Watch the radii while they learn
+"""Record and plot radii and distances during training
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/callback/recorder.html.md"""
 
@@ -16,14 +16,14 @@ from ..core.checks import positive
 
 # %% ../../nbs/api/callback/recorder.ipynb #cb549bc1
 class RadiiRecorder(StepCallback):
-    "Remember the radius and distance of every layer every so many steps"
+    "Record the radius and distance of every layer every few steps"
     order, _stateattrs = AnchorCallback.order + 1, ("method", "shown")
     def __init__(self,
-        every:int=10, # A record every so many optimizer steps; one more at the end of every epoch
-        *, live:str=None, # A picture drawn anew at the end of every epoch, in a notebook: "history" or "heatmap"
+        every:int=10, # Optimizer steps between two records; every epoch also ends with a record
+        *, live:str=None, # Plot to update after every epoch in a notebook: "history" or "heatmap"; None for no plot
     ):
         if live not in (None, "history", "heatmap"):
-            raise ValueError(f"live={live!r}: pass 'history' or 'heatmap', or None for no picture.")
+            raise ValueError(f"live={live!r}: pass 'history' or 'heatmap', or None for no plot.")
         self.every, self.live, self.n_steps, self.records = positive("every", every, int), live, 0, []
         self.method, self.shown, self.since = None, None, 0
 
@@ -31,9 +31,10 @@ class RadiiRecorder(StepCallback):
 @patch
 def before_fit(self:RadiiRecorder):
     if not attached(self.learn):
-        raise ValueError("RadiiRecorder has nothing to record: attach a TPGMCallback or the like.")
+        raise ValueError("RadiiRecorder has nothing to record: attach a callback such as TPGMCallback, too.")
     if self.live and not hasattr(type(self), "draw"):
-        raise ImportError("RadiiRecorder(live=…) needs its pictures: import tpgm_fastai.all or its viz.radii.")
+        raise ImportError("RadiiRecorder(live=…) needs this library's plots: import tpgm_fastai.all or "
+                          "tpgm_fastai.viz.radii.")
 
 @patch
 def before_train(self:RadiiRecorder):
@@ -47,7 +48,7 @@ def stepped(self:RadiiRecorder):
 
 @patch
 def after_train(self:RadiiRecorder):
-    if not self.aside: self.record()                                          # what an epoch's end has done
+    if not self.aside: self.record()                                          # the weights after the epoch's end
 
 @patch
 def cut_off(self:RadiiRecorder, planned):
@@ -67,7 +68,7 @@ def after_epoch(self:RadiiRecorder):
 # %% ../../nbs/api/callback/recorder.ipynb #cbbc2002
 @patch
 def log(self:RadiiRecorder)->pd.DataFrame:
-    "One row a record: the distance of every layer, and its radius where there is one"
+    "One row per record: the distance of every layer, and its radius if it has one"
     if not self.records: raise ValueError("Nothing has been recorded: train first.")
     names, (steps,*values) = self.method.anchor.names, zip(*self.records)
     def frame(vs): return pd.DataFrame([v.tolist() for v in vs], columns=names, index=pd.Index(steps, name="step"))

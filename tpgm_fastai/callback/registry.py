@@ -1,4 +1,4 @@
-"""The methods that there are, as each declares itself in its own notebook
+"""All methods, each registered in its own notebook
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/callback/registry.html.md"""
 
@@ -18,47 +18,47 @@ from .verbs import add_verbs
 # %% ../../nbs/api/callback/registry.ipynb #c478a024
 @dataclass
 class MethodInfo:
-    "A method of robust fine-tuning, as comparisons, commands and tables know it"
+    "A method of robust fine-tuning, as used by comparisons, commands and tables"
     key:str # Name in code, files and results
-    label:str # Name in tables and pictures
-    callback:Callable=None # Called with its own hyper-parameters; what it returns is attached for `run.fit(lr, …)`
-    train:Callable=None # Instead of a callback: called with a run, `lr` and the hyper-parameters, returns a learner
+    label:str # Name in tables and figures
+    callback:Callable=None # Called with its own hyper-parameters; returns a callback for `run.fit(lr, …)`
+    train:Callable=None # Instead of a callback: called with a run, `lr` and hyper-parameters; returns a learner
     paper:str="" # Authors, place and year
     help:str="" # What it does, in one line
     rates:bool=True # Whether there is a learning rate to choose
     after:str=None # Key of the method whose finished run it starts from
-    default:bool=False # Whether a comparison has it unless others are named
-    needs_radius_data:bool=False # Whether it learns from radius data, which its callback takes as `dl`
+    default:bool=False # Whether a comparison includes it by default
+    needs_radius_data:bool=False # Whether it learns from radius data, which are passed to its callback as `dl`
     chosen:dict=field(default_factory=dict) # The setting chosen on the embedded benchmark's validation data
-    own:dict=field(default_factory=dict) # Other hyper-parameters: name → values to choose from
+    own:dict=field(default_factory=dict) # Its own hyper-parameters: name → values to choose from
 
     def __call__(self, run, **setting):
-        "Train one setting: a learner"
+        "Train one setting; return the learner"
         if self.train: return self.train(run, **setting)
         data = dict(dl=run.task.radius_dl) if self.needs_radius_data else {}
         return run.fit(setting.pop("lr"), self.callback(**data, **setting))
 
     @property
-    def year(self): return int((re.findall(r"\d{4}", self.paper) or [0])[-1]) # 0 where there is no paper
+    def year(self): return int((re.findall(r"\d{4}", self.paper) or [0])[-1]) # 0 if there is no paper
 
 # %% ../../nbs/api/callback/registry.ipynb #e8cf80c6
 methods = {} # Key → `MethodInfo`
 
 def register_method(
     key:str, # Name in code, files and results
-    label:str, # Name in tables and pictures
+    label:str, # Name in tables and figures
     callback:Callable=None, # A callback's class, or a `partial` of one; None to decorate a function `(run, lr, **own)`
     *,
     paper:str="", # Authors, place and year, such as "Tian et al., NeurIPS 2023"
     help:str="", # What it does, in one line
     rates:bool=True, # Whether there is a learning rate to choose
     after:str=None, # Key of the method whose finished run it starts from
-    default:bool=False, # Whether a comparison has it unless others are named
-    needs_radius_data:bool=False, # Whether it learns from radius data, which the callback takes as `dl`
+    default:bool=False, # Whether a comparison includes it by default
+    needs_radius_data:bool=False, # Whether it learns from radius data, which are passed to the callback as `dl`
     chosen:dict=None, # The setting chosen on the embedded benchmark's validation data
-    **own # Other hyper-parameters: name → values to choose from
+    **own # Its own hyper-parameters: name → values to choose from
 ):
-    "Enter a method into `methods`, in the place of one with the same key"
+    "Add a method to `methods`, replacing one with the same key"
     def enter(train=None):
         methods[key] = MethodInfo(key, label, callback, train, paper, help, rates, after, default, needs_radius_data,
                                   chosen or {}, own)
@@ -69,7 +69,7 @@ def register_method(
 
 # %% ../../nbs/api/callback/registry.ipynb #f96e728d
 def method_keys(
-    default:bool=False, # Only those that a comparison has unless others are named
+    default:bool=False, # Only those that a comparison includes by default
 )->list: # Keys of `methods`
-    "Methods by the year of their paper, those without one first"
+    "Keys sorted by the year of the paper; methods without a paper come first"
     return sorted((k for k,m in methods.items() if m.default or not default), key=lambda k: methods[k].year)

@@ -1,4 +1,4 @@
-"""All that a learner holds, written down, and put back in place
+"""Store everything that a learner holds, and restore it in place
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/callback/state.html.md"""
 
@@ -34,12 +34,12 @@ from ..core.anchor import Anchor
 # %% ../../nbs/api/callback/state.ipynb #16e84f9e
 class Node(NamedTuple):
     "One object; its parts are atoms, or the numbers of other nodes, each in a list"
-    kind:str # How it is put back
-    cls:str # Module and name of its class, or its own
-    items:list=() # Parts: of a collection, cells of a function, arguments
-    keys:list=None # Of a dict, beside `items`
+    kind:str # How it is restored
+    cls:str # Module and name of its class, or of the object itself
+    items:list=() # Parts: items of a collection, cells of a function, arguments
+    keys:list=None # Keys of a dict, whose values are `items`
     attrs:dict={} # Name → part
-    extra:object=None # What the kind needs beside, JSON
+    extra:object=None # Further data of the kind, as JSON
 
 atoms = {str, int, float, bool, type(None)}
 
@@ -63,7 +63,7 @@ def _slots(t):
     return {f"_{c}{s}" if s[:2] == "__" != s[-2:] else s for c,s in named} - {"__dict__", "__weakref__"}
 
 def _attrs(x):
-    "Attributes of an object itself, those in slots too"
+    "Attributes of an object itself, also those in slots"
     return {**{s: getattr(x, s) for s in _slots(type(x)) if hasattr(x, s)}, **getattr(x, "__dict__", {})}
 
 # %% ../../nbs/api/callback/state.ipynb #ae2ad2bb
@@ -80,7 +80,7 @@ _literals = {
 # %% ../../nbs/api/callback/state.ipynb #4a931f3d
 def _bits(x): return x.bit_generator if isinstance(x, np.random.Generator) else x
 
-# Class → how the state of a generator is asked for, and put back
+# Class → how the state of a generator is read, and set
 _generators = {
     random.Random: (lambda x: x.getstate(), lambda x, s: x.setstate(s)),
     np.random.Generator: (lambda x: _bits(x).state, lambda x, s: setattr(_bits(x), "state", s)),
@@ -90,7 +90,7 @@ _generators = {
 }
 
 def _plain(x):
-    "A generator's state as JSON knows it"
+    "A generator's state as JSON"
     if isinstance(x, np.ndarray): return {"array": x.tolist(), "dtype": x.dtype.str}
     if isinstance(x, dict): return {k: _plain(v) for k,v in x.items()}
     return [_plain(v) for v in x] if isinstance(x, (list, tuple)) else x
@@ -108,7 +108,7 @@ _elsewhere = {"_io", "_thread", "threading", "logging", "multiprocessing", "conc
 def elsewhere(
     x, # An object
 )->bool:
-    "Whether an object belongs to this process, or is only shown; an annotation is"
+    "Whether an object belongs to this process, is only for display, or is an annotation"
     return package(x) in _elsewhere or type(x).__module__ == "torch.utils.hooks" or get_origin(x) is not None
 
 # %% ../../nbs/api/callback/state.ipynb #8a7a06da
@@ -121,28 +121,28 @@ def _looked_through(x):
     return isinstance(x, torch.optim.Optimizer) or hasattr(type(x), "param_groups")
 
 def _answers(x):
-    "Whether an object keeps its state itself"
+    "Whether an object stores its state itself"
     return all(hasattr(type(x), k) for k in ("state_dict", "load_state_dict")) and not _looked_through(x)
 
 def _more(c):
-    "How much larger a class makes its instances than its base and what Python itself adds: slots, a dict, a reference"
+    "Bytes that a class adds to an instance, beyond its base and what Python adds: slots, a dict, a reference"
     slots = len(np.atleast_1d(c.__dict__.get("__slots__", ()))) + 2 if c.__flags__ & 1 << 9 else 0
     return c.__basicsize__ - c.__base__.__basicsize__ - 8*slots
 
 @lru_cache(maxsize=None)
 def _hidden(t):
-    "Whether objects of a class may hold what Python does not see: one of its classes is written in C"
+    "Whether objects of a class may hold state that Python does not see: a class of it is written in C"
     return any(c.__base__ and _more(c) > 0 for c in t.__mro__)
 
 def _are_hooks(x): return type(x) is OrderedDict and x and all(type(k) is int and callable(v) for k,v in x.items())
 
 # %% ../../nbs/api/callback/state.ipynb #103a6e73
 class Walk:
-    "All that can be reached from some roots, each object once"
+    "Everything that can be reached from some roots, each object once"
     def __init__(self,
-        roots:dict, # Name → object
-        skip=None, # Whether an attribute is left out, called with its owner, name and value
-        large:dict=(), # Large data as they were: those that have not changed are left out; None to take note of them
+        roots:dict, # Name → object to start from
+        skip=None, # Function of owner, name and value: whether to leave an attribute out; None for none
+        large:dict=(), # Large data of an earlier walk, left out if unchanged; None to record them
     ):
         self.skip, self.large, self.notes = skip or (lambda *_: False), large or {}, large is None
         self.objects, self.nodes, self.index, self.data, self.memory, self.todo = [], [], {}, [], {}, []
@@ -150,7 +150,7 @@ class Walk:
         while self.todo:
             i, first = self.todo.pop(), len(self.todo)
             self.nodes[i] = self.node(self.objects[i], self.data[i])
-            self.todo[first:] = self.todo[first:][::-1]                       # parts in order, each with its own
+            self.todo[first:] = self.todo[first:][::-1]                       # depth first, parts in order
 
     def ref(self, x, data):
         "An atom, or the number of a node"
@@ -165,14 +165,14 @@ class Walk:
 _collections = dict, list, tuple, set, frozenset, deque
 
 def _print(x):
-    "What tells that a large collection has changed"
+    "A fingerprint that shows whether a large collection has changed"
     if torch.is_tensor(x): return x.data_ptr(), x._version
     if isinstance(x, np.ndarray): return x.shape, 0 if isinstance(x, np.memmap) else crc32(x.tobytes())
     return hash(tuple(map(id, [*x, *x.values()] if isinstance(x, dict) else x)))
 
 @patch
 def unchanged(self:Walk, x):
-    "Whether a large collection is as it was at first"
+    "Whether a large collection is unchanged since the first walk"
     if not isinstance(x, (torch.Tensor, np.ndarray, *_collections)): return False
     n = x.numel() if torch.is_tensor(x) else x.size if isinstance(x, np.ndarray) else len(x)
     if n < 1000: return False
@@ -182,7 +182,7 @@ def unchanged(self:Walk, x):
 # %% ../../nbs/api/callback/state.ipynb #3522e074
 @patch
 def node(self:Walk, x, data):
-    "What an object is, and its parts"
+    "The node of an object"
     t, c = type(x), _among(x, _literals) or _among(x, _generators)
     def refs(*xs): return [self.ref(v, data) for v in xs]
     def attrs(): return {k: self.ref(v, data) for k,v in _attrs(x).items() if not self.skip(x, k, v)}
@@ -203,7 +203,7 @@ def node(self:Walk, x, data):
 
 # %% ../../nbs/api/callback/state.ipynb #ed1dfd0a
 def _cell(c):
-    "The content of a cell in a list, which is empty where the cell is"
+    "The content of a cell in a list; an empty list if the cell is empty"
     try: return [c.cell_contents]
     except ValueError: return []
 
@@ -216,7 +216,7 @@ def _array(x, refs):
 
 @patch
 def collection(self:Walk, x, refs, attrs):
-    "Collections, and all other objects"
+    "The node of a collection, or of any other object"
     t, c = _called(type(x)), _among(x, _collections)
     if _are_hooks(x): return Node("hooks", t, refs(*x.values()))
     made_by = getattr(x, "default_factory", None)
@@ -228,7 +228,7 @@ def collection(self:Walk, x, refs, attrs):
 # %% ../../nbs/api/callback/state.ipynb #b43bb71e
 @patch
 def tensor(self:Walk, x, refs, attrs):
-    "Where in which memory a tensor lies"
+    "The node of a tensor: its memory, and its place in it"
     t = _called(type(x))
     if x.layout == torch.sparse_coo:
         x = x.detach().coalesce()
@@ -240,12 +240,12 @@ def tensor(self:Walk, x, refs, attrs):
     return Node("tensor", t, attrs=attrs, extra=[*lies, x.requires_grad and x.is_leaf])
 
 def _flat(x):
-    "All of a tensor's memory"
+    "The whole memory of a tensor, as one vector"
     x, m = x.detach().as_subclass(torch.Tensor), x.untyped_storage()
     return torch.empty(0, dtype=x.dtype, device=x.device).set_(m, 0, (m.nbytes()//x.itemsize,), (1,))
 
 def _own(x, node):
-    "A copy of the only tensor in a larger memory"
+    "A copy of a tensor that is the only one in a larger memory"
     x = x.detach().as_subclass(torch.Tensor).contiguous()
     node.extra[2:4] = [list(x.stride()), 0]
     return x.clone().view(-1)
@@ -253,9 +253,9 @@ def _own(x, node):
 # %% ../../nbs/api/callback/state.ipynb #691a0771
 @patch
 def state(self:Walk,
-    copy:bool=False, # Whether the tensors are copied
-)->dict: # For `save_tree` and `PutBack`
-    "All that was found: the nodes, and the memory of the tensors; zeros are only counted"
+    copy:bool=False, # Whether to copy the tensors
+)->dict: # State for `save_tree` and `PutBack`
+    "The nodes that were found, and the memory of the tensors; memory of zeros is stored as its length"
     memory = []
     for k,xs in enumerate(self.memory.values()):
         nodes = [self.nodes[self.index[id(x)]] for x in xs]
@@ -270,14 +270,14 @@ def nodes_of(state): return [Node(*n) for n in json.loads(state["nodes"])]
 
 # %% ../../nbs/api/callback/state.ipynb #aba9e07b
 class Place(NamedTuple):
-    "Where a node is first found"
-    name:str # The way from a root
-    owner:int # Number of the node before
+    "The place where a node is first found"
+    name:str # Path from a root
+    owner:int # Number of the parent node
 
 def places(
-    nodes, # Of a `Walk`, or `nodes_of` a state
+    nodes, # Nodes of a `Walk`, or from `nodes_of`
 )->dict: # Number → `Place`, owners first
-    "Where every node is first found"
+    "The place where every node is first found"
     out, todo = {0: Place("", 0)}, [0]
     while todo:
         i, found = todo.pop(), []
@@ -292,9 +292,9 @@ def places(
 
 # %% ../../nbs/api/callback/state.ipynb #1265cf78
 def spelled(
-    state:dict, # Of `Walk.state`
-)->dict: # Name → what there is: a value, or a tensor
-    "What is in a state, to be read or compared"
+    state:dict, # State from `Walk.state`
+)->dict: # Name → value or tensor
+    "The content of a state, to read or to compare"
     nodes, out = nodes_of(state), {}
     memory = [m if torch.is_tensor(m) else torch.zeros(m[1], dtype=_dtype(m[0])) for m in state["memory"]]
     names = {i: p.name for i,p in places(nodes).items()}
@@ -310,12 +310,12 @@ def spelled(
 
 # %% ../../nbs/api/callback/state.ipynb #30ae2aa7
 class PutBack:
-    "A state, matched with what is here; call it to fill everything in"
+    "A state, matched with the current objects; call it to fill the values in"
     def __init__(self,
-        state:dict, # Of `Walk.state`
-        roots:dict, # Name → object here
+        state:dict, # State from `Walk.state`
+        roots:dict, # Name → current object
         skip=None, # As for `Walk`
-        keep=None, # Whether a value stays as it is here, called with the number of its node and its name
+        keep=None, # Function of a node's number and a name: whether the current value stays; None for none
         large:dict=(), # As for `Walk`
     ):
         self.source, self.nodes, self.here = state, nodes_of(state), Walk(roots, skip, large)
@@ -340,7 +340,7 @@ def _alike(a, b):
 
 @patch
 def key(self:PutBack, v, saved):
-    "What a key is matched by"
+    "What identifies a key of a dict"
     if type(v) is not list: return v
     n = (self.nodes if saved else self.here.nodes)[v[0]]
     if n.kind in ("literal", "Enum", "value", "option", "function"): return n.kind, n.cls, str(n.extra or n.items)
@@ -349,7 +349,7 @@ def key(self:PutBack, v, saved):
 
 @patch
 def pairs(self:PutBack, a, b):
-    "Parts in the same place"
+    "Pairs of parts in the same place"
     for k in a.attrs.keys() & b.attrs.keys(): yield a.attrs[k], b.attrs[k]
     if a.keys is None: yield from zip(a.items, b.items)
     elif b.keys is not None:
@@ -363,14 +363,14 @@ _missing = object()
 def is_value(
     c, # A class
 )->bool:
-    "Whether objects of a class hold nothing but values, so that they may be built wherever the class is known"
+    "Whether objects of a class hold only values, so that they can be built wherever the class is known"
     if not isinstance(c, type) or hasattr(c, "__del__"): return False
     return is_dataclass(c) or issubclass(c, (Enum, torch.Tensor)) or hasattr(c, "_fields") or c.__module__ in _builders
 
 # %% ../../nbs/api/callback/state.ipynb #082770ac
 @patch
 def cls(self:PutBack, name):
-    "A class that may be built, or None"
+    "A class that can be built, or None"
     module, _, place = name.partition(":")
     if name in self.classes: return self.classes[name]
     c = sys.modules.get(module)
@@ -379,11 +379,11 @@ def cls(self:PutBack, name):
 
 @patch
 def get(self:PutBack, v, whole=False):
-    "The value of a part; `whole`: filled in already, as what is hashed must be"
+    "The value of a part; `whole`: filled in already, as hashed values must be"
     if type(v) is not list: return v
     i, n = v[0], self.nodes[v[0]]
     if i not in self.made:
-        self.made[i] = None                                                   # in a circle of what cannot change
+        self.made[i] = None                                                   # in a cycle of immutable objects
         x = self.here.objects[self.at[i]] if i in self.at else _missing
         self.made[i] = _makers.get(n.kind, _as_here)(self, n, x)
         (self.left if self.made[i] is _missing else self.todo).append(i)
@@ -394,7 +394,7 @@ def get(self:PutBack, v, whole=False):
 _bases = {c.__name__: c for c in _collections} | {_called(random.Random): random.Random, "object": object}
 
 def _as_here(self, n, x):
-    "What is here, or an empty one of its class"
+    "The current object, or an empty one of its class"
     if x is not _missing: return x
     if n.kind in ("option", "function"): return self.options.get(n.cls, x)
     c, base = self.cls(n.cls), _bases.get(n.kind)
@@ -410,7 +410,7 @@ def _dict(self, n, x):
     return x
 
 def _tuple(self, n, x):
-    "A tuple or a frozen set; the one here if nothing in it has changed"
+    "A tuple or a frozen set; the current one if nothing in it has changed"
     items, c = [self.get(v, n.kind == "frozenset") for v in n.items], self.cls(n.cls)
     if not c or any(v is _missing for v in items): return x
     same = n.kind == "tuple" and x is not _missing and len(x) == len(items) and all(a is b for a,b in zip(items, x))
@@ -454,7 +454,7 @@ def memory(self:PutBack, k):
 
 @patch
 def share(self:PutBack):
-    "Fill in the memory of the tensors that are here and lie as they did"
+    "Fill in the memory of existing tensors whose layout is unchanged"
     for i,j in self.at.items():
         n, x = self.nodes[i], self.here.objects[j]
         if n.kind != "tensor" or n.extra[5] in self.storages or n.extra[:4] != self.here.nodes[j].extra[:4]: continue
@@ -475,7 +475,7 @@ def _tensor(self, n, x):
         if x is _missing and (not c or not issubclass(c, torch.Tensor)): return x
         if x is _missing: x = new if c is torch.Tensor else torch.Tensor._make_subclass(c, new)
         elif list(x.stride()) == stride: x.copy_(new)
-        else: x.data = new.to(x.device)                                       # another order in memory
+        else: x.data = new.to(x.device)                                       # another memory layout
     if x.is_leaf and x.requires_grad != grad: x.requires_grad_(grad)
     return x
 
@@ -520,7 +520,7 @@ def _remove(x, k):
 
 @patch
 def fill(self:PutBack, i):
-    "Let an object have what it had"
+    "Fill in the stored parts of an object"
     if i in self.filled or (x := self.made[i]) is _missing: return
     self.filled.add(i)
     n, here = self.nodes[i], self.here.nodes[self.at[i]].attrs if i in self.at else {}
@@ -533,8 +533,8 @@ def fill(self:PutBack, i):
 
 # %% ../../nbs/api/callback/state.ipynb #1c4b8095
 @patch
-def __call__(self:PutBack)->list: # Names of what could not be put back
-    "Fill everything in"
+def __call__(self:PutBack)->list: # Names of objects that could not be restored
+    "Fill in all values"
     self.share()
     for i in self.at: self.get([i])
     self.drain()
@@ -547,7 +547,7 @@ def drain(self:PutBack):
 
 @patch
 def built(self:PutBack, v=(0,)):
-    "A part, made anew whatever is here"
+    "Build a part anew, without the current objects"
     new = PutBack(self.source, {})
     new.at, new.filled, new.classes, new.options = {}, set(), self.classes, self.options
     x = new.get([*v])
@@ -557,9 +557,9 @@ def built(self:PutBack, v=(0,)):
 # %% ../../nbs/api/callback/state.ipynb #db0b3a6e
 @patch
 def answer(self:PutBack,
-    undo, # An `ExitStack` that takes all of it back
+    undo, # An `ExitStack` that can undo all of it
 ):
-    "Let those who have a `load_state_dict` take up their state"
+    "Restore the objects that have a `load_state_dict`"
     for i,j in self.at.items():
         if self.nodes[i].kind != "answer": continue
         x, state = self.here.objects[j], self.built(self.nodes[i].items[0])

@@ -1,4 +1,4 @@
-"""What a method has done to the model, one row a layer
+"""How far a method let every layer move, and how far it moved
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/callback/table.html.md"""
 
@@ -16,7 +16,7 @@ from ..methods.core import Method
 
 # %% ../../nbs/api/callback/table.ipynb #2daa0ddf
 def _states(table):
-    "The state of every layer; of several that hold, the first"
+    "The state of every layer; if several apply, the first"
     pinned = (table.radius == 0) | (table.allowed < 1e-6)
     unmoved, free = table.distance == 0, np.isinf(table.radius)
     holds = {"pinned": pinned, "unmoved": unmoved, "free": free, "at its bound": table.used > .99}
@@ -25,14 +25,14 @@ def _states(table):
 
 # %% ../../nbs/api/callback/table.ipynb #2daa0de0
 def layers_table(
-    radius:dict, # Layer → its radius, infinite where it has none
-    *, weights:list, # How many weights each layer has
-    size:list, # Mean norm of its pretrained rows
-    distance:list, # Largest norm of a row's displacement
-    moved:list, # L2 norm of its whole displacement
-    reached:list=None, # Distance that the last radius step found; None where radii are not learned
-)->pd.DataFrame: # As from `radii_table`
-    "The table of `radii_table` from what was measured, with no model at hand"
+    radius:dict, # Layer → its radius, infinite if it has none
+    *, weights:list, # Number of weights of each layer
+    size:list, # Mean norm of each layer's pretrained rows
+    distance:list, # Largest norm of a row's displacement in each layer
+    moved:list, # L2 norm of each layer's whole displacement
+    reached:list=None, # Distances before the last radius step; None if radii are not learned
+)->pd.DataFrame: # One row per layer, with the columns above
+    "Build the table of `radii_table` from measurements, without a model"
     index = pd.Index(radius, name="layer")
     table = pd.DataFrame(dict(weights=weights, size=size, radius=list(radius.values()), distance=distance), index)
     known = table["size"].where(table["size"] > 0)
@@ -48,22 +48,22 @@ def layers_table(
 
 # %% ../../nbs/api/callback/table.ipynb #54ddfa33
 def radii_table(
-    radii:Method, # `TPGM`, `FTP` or the like, of a model that has been trained
-)->pd.DataFrame: # One row a layer, in the model's order, with the columns above
-    "How far every layer was allowed to move, and how far it went (`TypeError` for anything but a method)"
+    radii:Method, # `TPGM`, `FTP` or another method of a trained model, such as `learn.tpgm.method`
+)->pd.DataFrame: # One row per layer, in the model's order, with the columns above
+    "How far every layer was allowed to move, and how far it moved (`TypeError` for anything but a method)"
     if not isinstance(radii, Method):
-        raise TypeError("radii_table reads what holds the radii, such as `learn.tpgm.method`, and not a "
-                        f"{type(radii).__name__}; a file is read by `RadiiInterpretation.from_file`.")
+        raise TypeError("radii_table takes a method, such as `learn.tpgm.method`, and not a "
+                        f"{type(radii).__name__}; to read a file, use `RadiiInterpretation.from_file`.")
     free = dict.fromkeys(radii.anchor.names, np.inf)
     return layers_table(getattr(radii, "values", free), **radii.measured())
 
 # %% ../../nbs/api/callback/table.ipynb #3347a7cf
 def block_means(
-    values, # Frame or series with a row a layer
-    weights:pd.Series, # How many weights each layer has
-    depth:int=None, # As in `layer_blocks`
-): # The same with a row a block
-    "Means over the weights of every block, of what is known and finite"
+    values, # Frame or series with one row per layer
+    weights:pd.Series, # Number of weights of each layer
+    depth:int=None, # Number of name parts that a block shares; None as in `layer_blocks`
+): # The same with one row per block
+    "Mean over the weights of every block, of known and finite values"
     block = pd.Index(layer_blocks(values.index, depth), name="block")
     known = values.where(np.isfinite(values))
     total = known.mul(weights, axis=0).groupby(block, sort=False).sum(min_count=1)
@@ -72,9 +72,9 @@ def block_means(
 # %% ../../nbs/api/callback/table.ipynb #16c91cb4
 def blocks_table(
     table:pd.DataFrame, # From `radii_table`
-    depth:int=None, # As in `layer_blocks`
-)->pd.DataFrame: # One row a block, in the model's order; `layers` and the states count its layers
-    "What every block was allowed to change, and what it did (`ValueError` for depth below 1)"
+    depth:int=None, # Number of name parts that a block shares; None as in `layer_blocks`
+)->pd.DataFrame: # One row per block, in the model's order; `layers` and the states count its layers
+    "How much every block was allowed to change, and how much it changed (`ValueError` for depth below 1)"
     by_block = pd.get_dummies(table.state).assign(layers=1, weights=table.weights, share=table.share)
     sums = by_block.groupby(pd.Index(layer_blocks(table.index, depth), name="block"), sort=False).sum()
     allowed = table.allowed.where(np.isfinite(table.radius), table.change)

@@ -1,4 +1,4 @@
-"""Project a finished fine-tune once (TPGM after the fact)
+"""Learn radii for a finished fine-tune and project it once: `learn.tpgm_project`
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/callback/tpgm_posthoc.html.md"""
 
@@ -8,8 +8,10 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/callback/tpgm_posthoc.html.m
 __all__ = ['tpgm_posthoc_published']
 
 # %% ../../nbs/api/callback/tpgm_posthoc.ipynb #ed619c64
+from collections.abc import Iterable
 from numbers import Real
 
+from fastai.data.load import DataLoader
 from fastai.learner import Learner
 from fastcore.basics import patch
 import pandas as pd
@@ -22,7 +24,7 @@ from ..core.parameters import matching, named_weights
 
 # %% ../../nbs/api/callback/tpgm_posthoc.ipynb #2b1f7076
 def _known_anchor(learn):
-    "Pretrained weights of the attached callback, and what it does not constrain"
+    "Pretrained weights of the attached callback, and names of the layers that it leaves free"
     if not (there := attached(learn)):
         raise ValueError("The pretrained weights are not known: pass anchor= (a state dict or a model), or attach a "
                          "TPGMCallback before fine-tuning.")
@@ -32,20 +34,20 @@ def _known_anchor(learn):
 # %% ../../nbs/api/callback/tpgm_posthoc.ipynb #29161d3d
 def _check_moved(method):
     if any(d != 0 for d in method.distances.values()): return
-    raise ValueError("The model is where its anchor is, with nothing to project: fine-tune it first. A state dict "
-                     "follows its model: the anchor is a copy from before fine-tuning, `clone_state(learn.model)`.")
+    raise ValueError("The model equals its anchor, so there is nothing to project: fine-tune it first. A state dict "
+                     "follows its model, so pass a copy from before fine-tuning, `clone_state(learn.model)`.")
 
 # %% ../../nbs/api/callback/tpgm_posthoc.ipynb #4146e162
 @patch
 def tpgm_project(self:Learner,
-    anchor=None, # Pretrained weights, a copy of them; None for those of the callback that is attached
+    anchor=None, # Pretrained weights: a state dict (a copy, see `clone_state`) or a model; None for the callback's
     *,
-    dl="valid", # Radius data: a DataLoader, or "valid"
-    steps:int=25, # Adam steps on the radii
-    norm:str="mars", # How far a layer has moved: a key of `projection.norms`
-    exclude=None, # What is left alone: names, glob patterns or modules; None for what has no pretrained value
-    lr:float=1e-2, # How far a radius moves in a step, about
-    relative:bool=True, # `lr` is a share of the layer's distance; otherwise a distance in weight space
+    dl:DataLoader|Iterable|str="valid", # Radius data: a DataLoader or a list of batches, or "valid"
+    steps:int=25, # Number of Adam steps on the radii
+    norm:str="mars", # Distance of a layer from its anchor: a key of `projection.norms`
+    exclude=None, # Layers to leave alone: names, glob patterns or modules; None for those with no pretrained value
+    lr:float=1e-2, # Learning rate of the radii, about the change of a radius in a step
+    relative:bool=True, # Whether `lr` is a share of the layer's distance; otherwise it is a distance in weight space
     init:str|float="max/2", # First radius: "min/2", "max/2" or a fraction of the largest row norm
 )->pd.DataFrame: # `radii_table` of the projected model
     "Learn radii for a finished fine-tune and project it once (TPGM, CVPR 2023)"
@@ -62,7 +64,7 @@ def tpgm_project(self:Learner,
         return radii_table(cb.method)
 
 # %% ../../nbs/api/callback/tpgm_posthoc.ipynb #75f15868
-tpgm_posthoc_published = dict(steps=200, norm="l2", lr=1e-2, relative=False, init="min/2") # The paper's, for ImageNet
+tpgm_posthoc_published = dict(steps=200, norm="l2", lr=1e-2, relative=False, init="min/2") # As published, for ImageNet
 
 @register_method("tpgm_posthoc", "TPGM, after the fact", paper="Tian et al., CVPR 2023", after="lp_ft", default=True,
                  needs_radius_data=True, chosen=dict(lr=1e-3),

@@ -1,4 +1,4 @@
-"""Verbs of a `Learner`: fine-tune with a method
+"""Fine-tune with a method of this library in one call: `learn.fine_tune_ftp(5)`
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/callback/verbs.html.md"""
 
@@ -9,6 +9,7 @@ __all__ = ['add_verb', 'add_verbs']
 
 # %% ../../nbs/api/callback/verbs.ipynb #0990db84
 import inspect
+from functools import partial
 from weakref import WeakKeyDictionary, WeakSet
 
 from fastai.learner import Learner
@@ -16,14 +17,15 @@ from fastcore.basics import camel2snake
 import torch
 
 from .core import AnchorCallback, attached
+from .radius_data import RadiusData
 from fastai.callback import schedule # fine_tune and fit_one_cycle
 
 # %% ../../nbs/api/callback/verbs.ipynb #7c391e8a
-_given = WeakKeyDictionary() # Callback that a verb attached → the options it was given
-_failed = WeakSet() # Callbacks of verbs that raised after weights had moved
+_given = WeakKeyDictionary() # Callback that a method of `Learner` attached → the options it was given
+_failed = WeakSet() # Callbacks whose training raised after weights had moved
 
 def _same(a, b):
-    "Whether two options mean the same: values of anchors and data of loaders count, not the objects"
+    "Whether two options are the same: anchors are compared by value, loaders by their data"
     if a is b: return True
     if type(a) is not type(b): return False
     if isinstance(a, torch.Tensor): return torch.equal(a, b)
@@ -34,12 +36,12 @@ def _same(a, b):
     return bool(a == b)
 
 def _options_of(cb):
-    "What a callback was given"
+    "The options that a callback was given"
     return _given.get(cb) or {**vars(cb), **vars(cb).get("options", {})}
 
 # %% ../../nbs/api/callback/verbs.ipynb #1c21e188
 def _in_place_of(there, learn, kind, options):
-    "A new callback around the same pretrained weights, in the place of one whose verb failed"
+    "Replace a callback whose training failed by a new one around the same pretrained weights"
     new = kind(**{"anchor": there.pretrained(), **options})
     learn.remove_cb(there)
     try: learn.add_cb(new)
@@ -49,7 +51,7 @@ def _in_place_of(there, learn, kind, options):
     return new
 
 def _attach(learn, kind, options, defaults):
-    "The callback of this kind that a learner goes on with, and whether it is new (`ValueError` for other options)"
+    "Attach a callback, or find the one there; return it and whether it is new (`ValueError` for other options)"
     there, failed = next((c for c in learn.cbs if isinstance(c, kind)), None), attached(learn)
     given = _options_of(there) if there else {}
     other = [k for k,v in options.items() if k not in given or not _same(given[k], v)]
@@ -58,30 +60,68 @@ def _attach(learn, kind, options, defaults):
     if issubclass(kind, AnchorCallback) and failed in _failed: new = _in_place_of(failed, learn, kind, options)
     elif there:
         raise ValueError(f"This learner has a {kind.__name__} already, so {', '.join(other)} cannot be set now: "
-                         f"`learn.remove_cb(learn.{there.name})` starts over.")
+                         f"to start over, call `learn.remove_cb(learn.{there.name})` first.")
     else: learn.add_cb(new := kind(**options))
     _given[new] = options
     return new, True
 
 # %% ../../nbs/api/callback/verbs.ipynb #71306602
 def _options(kind, defaults):
-    "Parameters of a callback's class, keyword-only, `lr` as `radius_lr`"
+    "Parameters of a callback's class as keyword-only ones, with `lr` renamed to `radius_lr`"
     many = inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL
     found = [p for p in inspect.signature(kind).parameters.values() if p.kind not in many]
     found = [p.replace(default=defaults.get(p.name, p.default), kind=p.KEYWORD_ONLY) for p in found]
+    found = [p.replace(annotation=RadiusData) if p.name == "dl" else p for p in found]
     named = [p.replace(name="radius_lr") if p.name == "lr" else p for p in found]
     return {p.name: p for p in named}
 
 def _signature(fit, options):
-    "That of `fit`, with a callback's options before its own that are not positional"
+    "The signature of `fit`, with a callback's options before the keyword arguments of `fit`"
     self,*own = inspect.signature(fit).parameters.values()
     n = 3 if own[2].name == "freeze_epochs" else 2  # epochs, base_lr, freeze_epochs; n_epoch, lr_max
-    rest = [p.replace(kind=p.KEYWORD_ONLY) for p in own[n:]]
+    rest = [p.replace(kind=p.KEYWORD_ONLY) for p in own[n:] if p.name != "lr_max"] # which `fine_tune` sets itself
     return inspect.Signature([self.replace(name="self"), *own[:n], *options.values(), *rest], return_annotation=Learner)
+
+# %% ../../nbs/api/callback/verbs.ipynb #71306603
+def _fit_arguments(
+    n_epoch, # Number of epochs
+    epochs, # Number of epochs with all layers unfrozen
+    lr_max, # Highest learning rate; a slice for lower rates in the first layers; None for the learner's `lr`
+    base_lr, # Learning rate while the body is frozen; afterwards the highest rate is half of it
+    freeze_epochs, # Number of epochs before, in which only the last parameter group is trained
+    lr_mult, # How many times lower the rate of the first parameter group is than that of the last
+    radius_lr, # The callback's `lr`, the step size of what it learns, such as radii
+    div, # Highest learning rate divided by the first one
+    div_final, # Highest learning rate divided by the last one
+    pct_start, # Share of the steps in which the learning rate rises
+    wd, # Weight decay; None for the learner's
+    moms, # Momentum at the start, at the highest learning rate and at the end; None for the learner's
+    cbs, # Callbacks for this call only
+    reset_opt, # Create a new optimizer first
+    start_epoch, # Number of epochs at the beginning that are skipped
+)->Learner: # The same learner
+    "Describes the arguments of `Learner.fit_one_cycle` and `Learner.fine_tune`, and `radius_lr`"
+
+# %% ../../nbs/api/callback/verbs.ipynb #71306604
+def explained_by(
+    *sources # Functions whose comments describe the arguments
+): # A decorator
+    "Let fastcore's `docments`, and so this reference, find descriptions of a function's arguments elsewhere"
+    def add(f):
+        todo, then = [], None
+        for s in (*sources, _fit_arguments):
+            while s is not None: todo, s = [*todo, s], getattr(s, "__delwrap__", None)
+        todo = [s for s in todo if not s.__module__.startswith("fastai.")]    # these have no comments
+        for s in reversed(todo):
+            (link := partial(s)).__delwrap__ = then
+            then = link
+        f.__delwrap__ = then
+        return f
+    return add
 
 # %% ../../nbs/api/callback/verbs.ipynb #aeb6553b
 def _verb(kind, fit, defaults):
-    "A method of `Learner`: `fit` with a callback of a class attached"
+    "A method of `Learner` that attaches a callback and calls `fit`"
     takes, accepts = _options(kind, defaults), inspect.signature(fit)
     def verb(self, *args, **kwargs):
         if "lr" in kwargs and "radius_lr" in takes:
@@ -98,18 +138,18 @@ def _verb(kind, fit, defaults):
         _failed.discard(cb)
         return self
     verb.__signature__ = _signature(fit, takes)
-    return verb
+    return explained_by(kind.__init__, fit)(verb)
 
 def _moved(cb): return isinstance(cb, AnchorCallback) and cb.begun and any(cb.method.distances.values())
 
 # %% ../../nbs/api/callback/verbs.ipynb #2c50f709
 def add_verb(
-    name:str, # Of the verb
+    name:str, # Name of the method
     kind, # Class of a callback, such as `FTPCallback`
     fit, # A function `(learn, epochs, base_lr, freeze_epochs, *, …)` or `(learn, n_epoch, lr_max, *, …)`
-    **defaults # Options of the callback, other than its own
+    **defaults # Defaults of the callback's options that differ from its class's
 ):
-    "Give `Learner` a verb: `fit` with a callback attached, whose options it takes besides its own"
+    "Add a method to `Learner` that attaches a callback and calls `fit`; it takes the options of both"
     verb = _verb(kind, fit, defaults)
     verb.__name__, verb.__qualname__, verb.__doc__ = name, f"Learner.{name}", fit.__doc__
     verb.__module__ = kind.__module__
@@ -118,7 +158,7 @@ def add_verb(
 def add_verbs(
     kind, # Class of a callback
 ):
-    "Give `Learner` the verbs `fine_tune_<name>` and `fit_<name>` of a callback, such as `fine_tune_ftp`"
+    "Add the methods `fine_tune_<name>` and `fit_<name>` of a callback to `Learner`, such as `fine_tune_ftp`"
     name = kind.name if isinstance(kind.name, str) else camel2snake(kind.__name__.removesuffix("Callback"))
     for word,fit in dict(fine_tune=Learner.fine_tune, fit=Learner.fit_one_cycle).items():
         if (verb := f"{word}_{name}") in getattr(kind, "own_verbs", ()): continue
