@@ -61,6 +61,7 @@ def stage(src, dst, cfg):
             for o in c.get("outputs", []):
                 md = o.get("data", {}).get("text/markdown")
                 if md: o["data"]["text/markdown"] = relocate("".join(md), depth, base)
+                if html := o.get("data", {}).get("text/html"): o["data"]["text/html"] = re.sub(r'(href="(?!\w+:)[^"]+)\.ipynb', r"\1.html", "".join(html))
         p.write_text(json.dumps(nb), encoding="utf-8")
     for p in dst.rglob("*.qmd"):
         included(p, cfg)

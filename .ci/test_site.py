@@ -209,7 +209,7 @@ FINDS = {
     "cost": "explanations/cost", "WiSE-FT": "api/methods/averaging", "FTP": "api/methods/ftp", "checkpoint": "api/callback/checkpoint", "my own images": "tutorials/your_pictures",
     "which method": "help/which_method", "several GPUs": "explanations/distributed help/how_to", "radii": "api/viz/radii explanations/in_pictures", "licence": "help/licence",
     # synonyms, and a word that is spelled wrong
-    "forgetting": "api/evaluate/forgetting", "catastrophic forgetting": "help/glossary api/evaluate/forgetting", "fine-tune": "tutorials/quickstart api/callback/recipe help/glossary",
+    "forgetting": "api/evaluate/forgetting", "catastrophic forgetting": "help/glossary api/evaluate/forgetting", "fine-tune": "tutorials/quickstart tutorials/your_pictures api/callback/recipe",
     "head": "help/glossary api/callback/head", "trust region": "help/glossary", "proximal": "help/glossary", "quickstrat": "tutorials/quickstart"}
 
 def hits(page, query):
