@@ -301,7 +301,7 @@ def main(
         args = [name, *sys.argv[1:]] if name in _commands else sys.argv[1:]
     if args[:1] == ["--version"]: return print(f"tpgm_fastai {__version__}")
     if not args or args[0] not in _commands:
-        print(f"python -m tpgm_fastai COMMAND: the commands are {', '.join(_commands)}. COMMAND --help lists its options.",
+        print(f"python -m tpgm_fastai COMMAND: the commands are {', '.join(_commands)}. See COMMAND --help.",
               file=sys.stderr)
         sys.exit(0 if args[:1] in (["-h"], ["--help"]) else 2)
     command, parser = args[0], _parser(args[0])
