@@ -76,8 +76,8 @@ def _loading(about, folder):
     known = about | dict(n=len(about["classes"]), classes=classes, folder=folder)
     library = _timm if about["library"] == "timm" else _torchvision
     return "\n\n".join([
-        f"From the command line: `tpgm-predict {folder} PICTURES`. To fine-tune it further: `--weights {folder}`. For other "
-        f"programs: `tpgm-export {folder} onnx`.",
+        f"From the command line: `tpgm-predict {folder} PICTURES`. To fine-tune it further: `--weights {folder}`. "
+        f"For other programs: `tpgm-export {folder} onnx`.",
         f"With {about['library']}, without this package:", _python(library.format(**known)),
         "To turn an image into its input:", _python(_plain.format(**known)),
         "With fastai:", _python(_fastai.format(**known)), "With this package:", _python(_ours)])
