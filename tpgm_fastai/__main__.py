@@ -1,4 +1,4 @@
-"""The commands: fine-tune, compare, predict and export, on your pictures or on the embedded benchmarks
+"""Commands that fine-tune, compare, predict and export, on your images or on the embedded benchmarks
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/cli.html.md"""
 

@@ -1,4 +1,4 @@
-"""The commands: fine-tune, compare, predict and export, on your pictures or on the embedded benchmarks
+"""Commands that fine-tune, compare, predict and export, on your images or on the embedded benchmarks
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/cli.html.md"""
 
@@ -30,20 +30,20 @@ from tpgm_fastai.experiments.asked import (
 
 # %% ../nbs/api/cli.ipynb #2fe09e17
 def _jobs():
-    "The module that does the work; torch has something to say while fastai is imported"
+    "Import the module that does the work, without the warnings that torch gives while fastai is imported"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         from tpgm_fastai.experiments import jobs
     return jobs
 
 def _note(message, category, filename, lineno, file=None, line=None):
-    "A warning of this package as a sentence; others are for developers"
+    "Print a warning of this package as one sentence; hide those of other packages"
     if Path(__file__).parent in Path(filename).parents: print(f"Note: {message}", file=sys.stderr, flush=True)
 
 # %% ../nbs/api/cli.ipynb #2fe09e19
 @contextlib.contextmanager
 def _sentences(command, debug):
-    "What is wrong before training is a sentence and exit code 2; an error of training is not hidden"
+    "Turn errors before training into one sentence and exit code 2; pass errors of training through"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always" if debug else "default")
@@ -58,12 +58,12 @@ def _sentences(command, debug):
         sys.exit(130)
 
 # %% ../nbs/api/cli.ipynb #def505e2
-Several = Annotated[str, {"action": "append"}] # An option that may be given several times
+Several = Annotated[str, {"action": "append"}] # An option that may be repeated
 
 def _resumed(command, resume):
-    "What the run was given that is to go on"
+    "Read the options of the run to resume"
     file = Path(resume)/"command.json"
-    if not Path(resume).is_dir(): raise ValueError(f"There is no run {resume} to go on with.")
+    if not Path(resume).is_dir(): raise ValueError(f"There is no run {resume} to resume.")
     if not file.exists(): raise ValueError(f"{resume} holds no run of tpgm-{command}: it has no command.json.")
     was = json.loads(file.read_text())
     if was["command"] != command:
@@ -73,12 +73,12 @@ def _resumed(command, resume):
 # %% ../nbs/api/cli.ipynb #def505e4
 @contextlib.contextmanager
 def _unfinished(command, comparison, new):
-    "A run that is stopped says how it goes on; one that fails before anything is finished leaves no folder"
+    "Print how to resume an interrupted run; remove the folder of one that fails before anything is finished"
     folder, total = comparison.plan.folder, len(comparison.units())
     try: yield
     except KeyboardInterrupt:
         done = total - len(comparison.units("trained"))
-        print(f"\ntpgm-{command}: interrupted. {done} of {total} trainings are finished. To go on: "
+        print(f"\ntpgm-{command}: interrupted. {done} of {total} trainings are finished. To resume: "
               f"tpgm-{command} --resume {folder}", file=sys.stderr)
         sys.exit(130)
     except Exception as e:
@@ -88,7 +88,7 @@ def _unfinished(command, comparison, new):
 
 # %% ../nbs/api/cli.ipynb #def505e3
 def _go(command, comparison, options, dry_run, test_all=False, detail=False):
-    "Say what will be done, do it, and print the table"
+    "Print what will run, run it, and print the table"
     from tpgm_fastai.core.io import write_whole
     from tpgm_fastai.evaluate.results import comparison_table
     from tpgm_fastai.experiments.estimate import estimate
@@ -109,18 +109,18 @@ def _go(command, comparison, options, dry_run, test_all=False, detail=False):
 
 # %% ../nbs/api/cli.ipynb #c38e4405
 def _task(
-    data:str="glyphs", # A data set, such as glyphs, or a folder with pictures as DATA/<domain>/<class>/<picture>
-    id:str=None, # Domain to fine-tune on, a folder of DATA
-    ood:Several=None, # Domains to test on: several with commas, or the option several times
-    arch:str=None, # Architecture, of torchvision or timm; without it, that of the weights, or resnet50
-    weights:str=None, # Pretrained weights: a file (.safetensors, .pt) or a run; without it they are downloaded
-    size:int=224, # Side of a picture in pixels
+    data:str="glyphs", # Data set, such as glyphs, or a folder of images: DATA/<domain>/<class>/<picture>
+    id:str=None, # Domain to fine-tune on: a folder in DATA
+    ood:Several=None, # Domains to test on: folders in DATA, separated by commas; may be repeated
+    arch:str=None, # Architecture from torchvision or timm (default: that of the weights, else resnet50)
+    weights:str=None, # Pretrained weights: a file (.safetensors, .pt) or the folder of a run (default: download)
+    size:int=224, # Height and width of an image, in pixels
     bs:int=64, # Batch size
-    skip_bad:bool=False, # Leave unreadable pictures out instead of stopping
-    workers:int=None, # Processes that read pictures; they do not change the result
-    **others # What else is to be checked
+    skip_bad:bool=False, # Skip unreadable images instead of stopping
+    workers:int=None, # Processes that load images; the result does not depend on it
+    **others # Other options to check, for `check_asked`
 ):
-    "The options that both commands have, checked; what makes the task"
+    "Check the options that both commands share; return the function that makes the task"
     data, weights, id, ood = real_path(data), real_path(weights), several(id), several(ood)
     check_asked(data=data, id=id, ood=ood, arch=arch, weights=weights, size=size, bs=bs, **others)
     if weights and not arch: arch = _arch_of(weights)
@@ -130,13 +130,13 @@ def _task(
 
 # %% ../nbs/api/cli.ipynb #c38e4406
 def _arch_of(weights):
-    "The architecture that a file or a run says its weights are of"
+    "Read the architecture of the weights in a file or a run"
     _jobs()
     from tpgm_fastai.models.saved import arch_of, read_about
     return arch_of(read_about(weights))
 
 def _lasting(path):
-    "A path that means the same in every folder; a data set's name as it is"
+    "Make a path absolute; leave the name of a data set unchanged"
     return str(Path(real_path(path)).resolve()) if path and path not in known_tasks() else path
 
 def _named(data): return Path(real_path(data)).resolve().name
@@ -144,18 +144,18 @@ def _named(data): return Path(real_path(data)).resolve().name
 # %% ../nbs/api/cli.ipynb #74e8d4ff
 @delegates(_task)
 def finetune(
-    data:str="glyphs", # A data set, such as glyphs, or a folder with pictures as DATA/<domain>/<class>/<picture>
-    method:Several=None, # Methods: several with commas, or the option again; else lp,lp_ft,wise,tpgm,fine_tune_tpgm
-    lr:float=None, # Highest learning rate; without it, what was chosen on the glyphs' validation data, else 1e-4
+    data:str="glyphs", # Data set, such as glyphs, or a folder of images: DATA/<domain>/<class>/<picture>
+    method:Several=None, # Methods, separated by commas; may be repeated (default: lp,lp_ft,wise,tpgm,fine_tune_tpgm)
+    lr:float=None, # Peak learning rate (default: for glyphs, chosen on validation data; else 1e-4)
     epochs:int=10, # Epochs of fine-tuning
-    seed:int=0, # Seed of everything random
-    export:Several=None, # Also write the model for other programs: onnx, fastai
-    out:str=None, # Folder for everything; without it, runs/<data>-<time>
-    resume:str=None, # Folder of a run that was stopped: it goes on, and takes no other options
-    dry_run:bool=False, # Say what would run, how long it takes and how much room; write nothing
+    seed:int=0, # Random seed
+    export:Several=None, # Also export the model: onnx, fastai, or both
+    out:str=None, # Output folder (default: runs/<data>-<time>)
+    resume:str=None, # Folder of an interrupted run to resume; takes no other options
+    dry_run:bool=False, # Print what would run, its time and disk space; write nothing
     **kwargs
 ):
-    "Fine-tune a pretrained model on one domain, with TPGM and with what one would do without it, and test on all"
+    "Fine-tune a pretrained model on one domain, with TPGM and with baselines, and test it on all domains"
     if resume: return finetune(**_resumed("finetune", real_path(resume)), dry_run=dry_run)
     kinds = [_check_kind(to) for to in several(export) or ()]
     options = dict(method=several(method), lr=lr, epochs=epochs, seed=seed, export=kinds, **kwargs)
@@ -170,21 +170,21 @@ def finetune(
 # %% ../nbs/api/cli.ipynb #4affc69a
 @delegates(_task)
 def compare(
-    data:str="glyphs", # A data set, such as glyphs, or a folder with pictures as DATA/<domain>/<class>/<picture>
-    method:Several=None, # Methods: several with commas, or the option several times; without it, the benchmark's
-    lr:Several=None, # Learning rates to choose from: several with commas, or the option several times
-    seeds:int=5, # Number of seeds, from 0
+    data:str="glyphs", # Data set, such as glyphs, or a folder of images: DATA/<domain>/<class>/<picture>
+    method:Several=None, # Methods, separated by commas; may be repeated (default: those of the benchmark)
+    lr:Several=None, # Learning rates to choose from, separated by commas; may be repeated
+    seeds:int=5, # Number of seeds, counted from 0
     epochs:int=10, # Epochs of fine-tuning
-    jobs:int=1, # Runs at a time
-    test_all:bool=False, # Test every setting, once the choice is written down, and draw accuracy against learning rate
-    train_bn:bool=False, # Let BatchNorm's running statistics follow the batches
-    radius_data:str="own", # What radii learn from: own, or valid for the data that settings are chosen on
-    out:str=None, # Folder for everything; without it, runs/compare-<data>
-    resume:str=None, # Folder of a comparison that was stopped: it goes on, and takes no other options
-    dry_run:bool=False, # Say what would run, how long it takes and how much room; write nothing
+    jobs:int=1, # Number of runs in parallel
+    test_all:bool=False, # After the choice, test every setting and plot accuracy against learning rate
+    train_bn:bool=False, # Update BatchNorm's running statistics during training
+    radius_data:str="own", # Data that radii learn from: own (held out), or valid (the validation data)
+    out:str=None, # Output folder (default: runs/compare-<data>)
+    resume:str=None, # Folder of an interrupted comparison to resume; takes no other options
+    dry_run:bool=False, # Print what would run, its time and disk space; write nothing
     **kwargs
 ):
-    "Compare methods of robust fine-tuning under one protocol: equal budgets, a choice on validation data, one test"
+    "Compare methods with equal budgets: train every setting, choose on validation data, then test once"
     if resume: return compare(**_resumed("compare", real_path(resume)), dry_run=dry_run)
     same = dict(seeds=seeds, jobs=jobs, epochs=epochs, train_bn=train_bn, radius_data=radius_data)
     lasting = dict(data=_lasting(data), weights=_lasting(kwargs.get("weights")))
@@ -198,7 +198,7 @@ def compare(
 _kinds = ".jpg .jpeg .png .webp .bmp .gif .tif .tiff .ppm .pgm".split()
 
 def _files(pictures):
-    "Files of folders and patterns, sorted; files as they are"
+    "List the image files of folders and patterns, sorted; keep single files as given"
     found = []
     for p in map(real_path, pictures):
         folder = Path(p).is_dir()
@@ -212,7 +212,7 @@ def _files(pictures):
 def _share(x): return "" if x != x else f"{100*x:.0f} %"                      # NaN is not itself
 
 def _shown(table, most=40):
-    "A table for a terminal, shares in per cent"
+    "Format a table for a terminal, with shares in per cent"
     shares = {k: table[k].map(_share) for k in ("confidence", "right_id", "right_ood")}
     heads = dict(right_id="right in ID tests", right_ood="right in OOD tests")
     more = f"\n… and {len(table) - most} more: --csv FILE has all." if len(table) > most else ""
@@ -227,16 +227,16 @@ def _check_kind(to):
 
 # %% ../nbs/api/cli.ipynb #4affc69d
 def predict(
-    run:str, # Folder that tpgm-finetune has written
-    *pictures:str, # Pictures, folders of pictures, or patterns such as 'new/*.jpg'
-    method:str=None, # Whose model; without it, the one with the highest validation accuracy
-    csv:str=None, # File for the whole table
-    bs:int=64, # Pictures in a batch
+    run:str, # Folder that tpgm-finetune or tpgm-compare wrote
+    *pictures:str, # Image files, folders, or patterns such as 'new/*.jpg'
+    method:str=None, # Method whose model to use (default: the model of the run)
+    csv:str=None, # File to write the whole table to
+    bs:int=64, # Batch size
 ):
-    "Say the class of pictures, how sure the model is, and how often it was right when it was as sure in its tests"
+    "Predict classes, with the confidence and how often test predictions of similar confidence were right"
     run, csv = real_path(run), real_path(csv)
     check_run(run)
-    if not pictures: raise ValueError(f"Which pictures? tpgm-predict {run} PICTURES…")
+    if not pictures: raise ValueError(f"No images are given: tpgm-predict {run} PICTURES…")
     files = _files(pictures)
     _jobs()
     from tpgm_fastai.experiments.finished import predict_run
@@ -250,12 +250,12 @@ def predict(
 
 # %% ../nbs/api/cli.ipynb #4affc69e
 def export_run(
-    run:str, # Folder that tpgm-finetune has written
-    to:str="onnx", # onnx (for other programs) or fastai (for `load_learner`)
-    method:str=None, # Whose model; without it, the one with the highest validation accuracy
-    out:str=None, # The file; without it, model.onnx or model.pkl in the run
+    run:str, # Folder that tpgm-finetune or tpgm-compare wrote
+    to:str="onnx", # Format: onnx (for other programs) or fastai (for `load_learner`)
+    method:str=None, # Method whose model to use (default: the model of the run)
+    out:str=None, # Output file (default: model.onnx or model.pkl in the run)
 ):
-    "Write the model of a run for other programs, or as a fastai `Learner` that needs nothing of this package"
+    "Export the model of a run to ONNX, or as a fastai `Learner` that does not need this package"
     run, to = real_path(run), _check_kind(to)
     check_run(run)
     _jobs()
@@ -269,39 +269,39 @@ def export_run(
 _commands = dict(finetune=finetune, compare=compare, predict=predict, export=export_run)
 
 def _listed():
-    "Methods and data sets, one a line"
+    "List methods and data sets, one on each line"
     for title,found in {"methods:": known_methods(), "data sets:": known_tasks()}.items():
         yield title
         yield from (f"  {k:<15} {what}" for k,what in found.items())
 
 def _parser(command):
-    "The options of a command"
+    "Build the parser of a command"
     pos = dict(finetune=["data"], compare=["data"], predict=["run"], export=["run", "to"])[command]
     p = anno_parser(_commands[command], f"tpgm-{command}", pos=pos)
     p.formatter_class, p.epilog = argparse.RawDescriptionHelpFormatter, None
     if command in ("finetune", "compare"): p.epilog = "\n".join(_listed())
-    p.add_argument("--debug", action="store_true", help="Show the traceback of what is wrong")
+    p.add_argument("--debug", action="store_true", help="Show the traceback of an error")
     p.add_argument("--version", action="version", version=f"tpgm_fastai {__version__}")
     return p
 
 def _alone(parser, args):
-    "`--resume` takes no options beside it"
+    "Raise a `ValueError` where `--resume` has other options with it"
     given = {k for k,v in args.items() if v != parser.get_default(k)} - {"resume", "dry_run", "debug"}
     if args.get("resume") and given:
-        raise ValueError("--resume goes on with the options that the run began with: leave out "
+        raise ValueError("--resume uses the options that the run started with: leave out "
                          f"{', '.join(sorted(given))}.")
 
 # %% ../nbs/api/cli.ipynb #4affc6a1
 def main(
-    args:list=None, # A command and its options, such as `["finetune", "--epochs", "1"]`; None for those of the process
+    args:list=None, # Command and options, such as `["finetune", "--epochs", "1"]`; None for those of the process
 ):
-    "`tpgm-finetune`, `tpgm-compare`, `tpgm-predict`, `tpgm-export`, and `python -m tpgm_fastai COMMAND`"
+    "Run `tpgm-finetune`, `tpgm-compare`, `tpgm-predict`, `tpgm-export` or `python -m tpgm_fastai COMMAND`"
     if args is None:
         name = Path(sys.argv[0]).stem.removeprefix("tpgm-")
         args = [name, *sys.argv[1:]] if name in _commands else sys.argv[1:]
     if args[:1] == ["--version"]: return print(f"tpgm_fastai {__version__}")
     if not args or args[0] not in _commands:
-        print(f"python -m tpgm_fastai COMMAND, with a command of {', '.join(_commands)}; --help after it says more.",
+        print(f"python -m tpgm_fastai COMMAND: the commands are {', '.join(_commands)}. See COMMAND --help.",
               file=sys.stderr)
         sys.exit(0 if args[:1] in (["-h"], ["--help"]) else 2)
     command, parser = args[0], _parser(args[0])

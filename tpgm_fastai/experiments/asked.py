@@ -1,4 +1,4 @@
-"""What a command was asked for, checked in a tenth of a second
+"""Check the options of a command in a tenth of a second, without importing torch
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/experiments/asked.html.md"""
 
@@ -20,18 +20,18 @@ from ..tasks.domains import check_domains, class_folders
 
 # %% ../../nbs/api/experiments/asked.ipynb #f6b00007
 @lru_cache
-def known_methods()->dict: # Key → one line
-    "The methods that are registered, read from the source"
+def known_methods()->dict: # Key → one-line description
+    "List the registered methods, read from the source"
     found = declared("tpgm_fastai.callback", "register_method")
     return {k: d.get("help") or d.get(1) for k,d in sorted(found.items())}
 
 @lru_cache
-def known_tasks()->dict: # Name → one line
-    "The data sets that are registered, read from the source"
+def known_tasks()->dict: # Name → one-line description
+    "List the registered data sets, read from the source"
     return {k: d[1] for k,d in sorted(declared("tpgm_fastai.tasks", "register_task").items())}
 
 def known_archs()->list:
-    "Names of torchvision's and timm's architectures, read from their source"
+    "List torchvision's and timm's architectures, read from their source"
     names = set()
     for package in "torchvision", "timm":
         spec = find_spec(package)
@@ -42,24 +42,24 @@ def known_archs()->list:
 
 # %% ../../nbs/api/experiments/asked.ipynb #f6b00010
 def several(
-    values, # What an option was given, once or several times; None
-)->list: # None where nothing was given
-    "The parts of a list, which commas or spaces separate"
+    values, # Value or values of an option; None if not given
+)->list: # None for None
+    "Split values at commas and spaces"
     if values is None: return None
     values = [values] if isinstance(values, str) else values
     return [part for v in values for part in re.split(r"[,\s]+", str(v)) if part]
 
 def real_path(
-    path, # Of a user; None
-): # None where nothing was given
-    "A path whose `~` is the home folder"
+    path, # Path from the user; None
+): # None for None
+    "Expand `~` in a path"
     return None if path is None else str(Path(path).expanduser())
 
 def numbers(
-    name:str, # Of the option
+    name:str, # Name of the option
     values, # As for `several`
 )->list: # Floats
-    "Numbers of an option (`ValueError` where one is none)"
+    "Parse the numbers of an option (`ValueError` for anything else)"
     try: return [float(v) for v in several(values) or []]
     except ValueError: raise ValueError(f"{name} takes numbers, such as {name} 1e-4, not {values!r}.") from None
 
@@ -71,9 +71,9 @@ def check_data(
     data:str, # A data set or a folder
     id, # Domains to fine-tune on
     ood, # Domains to test on
-    tasks, # Names of data sets
+    tasks, # Names of known data sets
 ):
-    "A data set alone, or a folder with domains (`ValueError` that says what else to pass)"
+    "Check for a data set alone, or a folder with domains (the `ValueError` tells what to pass)"
     if data in tasks and (id or ood):
         raise ValueError("--id and --ood choose folders of your own data: pass the folder that holds them, or leave "
                          "them out for an embedded benchmark.")
@@ -86,14 +86,14 @@ def check_data(
 
 # %% ../../nbs/api/experiments/asked.ipynb #f6b00018
 def _check_arch(arch):
-    "A name that neither library's source has"
+    "Check that a library has the architecture (`ValueError`)"
     names = known_archs()
     if (name := arch.removeprefix("timm/").split(".")[0]) in names: return
     hint = "" if find_spec("timm") else " More are known once timm is installed: `pip install timm`."
     raise ValueError(f"There is no architecture {name!r}: {did_you_mean(name, names)}{hint}")
 
 def _check_out(out):
-    "A folder that can be written to"
+    "Check that the output folder can be used (`ValueError`)"
     out = Path(out)
     if out.exists() and not out.is_dir(): raise ValueError(f"{out} is a file: pass --out another folder.")
     if out.is_dir() and any(out.iterdir()) and not (out/"about.json").exists():
@@ -103,11 +103,11 @@ def _check_out(out):
 def check_run(
     run, # Folder of a run
 )->Path: # The same
-    "A folder that holds a finished run (`ValueError` that says what is missing)"
+    "Check that a folder holds a finished run (the `ValueError` tells what is missing)"
     run = Path(run)
     if not run.is_dir(): raise ValueError(f"There is no run {run}: pass the folder that tpgm-finetune has written.")
     if not (run/"results.json").exists():
-        raise ValueError(f"{run} is no finished run: it has no results.json. An unfinished one goes on with "
+        raise ValueError(f"{run} is no finished run: it has no results.json. Resume an unfinished one with "
                          f"`tpgm-finetune --resume {run}`.")
     return run
 
@@ -119,11 +119,11 @@ def check_asked(
     method:list=None, # Keys of methods
     arch:str=None, # An architecture
     weights:str=None, # A file, or the folder of a run
-    out:str=None, # Folder for everything
+    out:str=None, # Output folder
     lr:list=(), # Learning rates
     **whole # Options that take whole numbers above 0, by name
 ):
-    "Say in one sentence what is wrong with a command (`ValueError`), without importing torch"
+    "Check the options of a command without importing torch (`ValueError` in one sentence)"
     for m in method or ():
         if m not in (known := known_methods()): raise ValueError(f"There is no method {m!r}: {did_you_mean(m, known)}")
     for k,v in whole.items():

@@ -1,4 +1,4 @@
-"""How long a comparison will take, and how much room, before it starts
+"""Estimate the time and disk space of a comparison before it starts
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/experiments/estimate.html.md"""
 
@@ -27,7 +27,7 @@ class _Timed(Callback):
         if len(self.times) > self.n: raise CancelFitException
 
 def _step_seconds(task, n=3):
-    "Median seconds of a training step, without the first; of the fit where it has one"
+    "Median seconds of a training step, without the first; with a single step, the seconds of the fit"
     learn, timed, began = task.learner(), _Timed(n), time.perf_counter()
     with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-8, cbs=timed)
     return float(np.median(np.diff(timed.times))) if len(timed.times) > 1 else time.perf_counter() - began
@@ -38,9 +38,9 @@ def _batches(dls): return sum(len(dl) for dl in dls)
 
 # %% ../../nbs/api/experiments/estimate.ipynb #d4f00013
 def in_words(
-    seconds:float, # A time
+    seconds:float, # Duration
 )->str:
-    "A time, roughly"
+    "Format a duration, rounded"
     if seconds < 90: return f"{max(1, round(seconds))} s"
     return f"{seconds/60:.0f} min" if seconds < 90*60 else f"{seconds/3600:.1f} h" if seconds < 48*3600 else \
         f"{seconds/86400:.0f} days"
@@ -48,29 +48,29 @@ def in_words(
 # %% ../../nbs/api/experiments/estimate.ipynb #d4f00007
 @dataclass
 class Estimate:
-    "What a comparison will take"
+    "Estimated time and disk space of a comparison"
     runs:int # Methods × settings × seeds
     left:int # Runs that are not finished yet
-    epochs:int # Of a training
-    steps:int # Of an epoch
+    epochs:int # Epochs of a training
+    steps:int # Steps of an epoch
     step:float # Seconds of a step
-    seconds:float # Of everything that is left
-    room:int # Bytes that it takes
-    free:int # Bytes that are free there
-    folder:object # Where it goes
+    seconds:float # Seconds of all remaining work
+    room:int # Bytes needed
+    free:int # Bytes free on the disk
+    folder:object # Output folder
 
     def __str__(self):
         done = f", {self.runs - self.left} of them finished" if self.left < self.runs else ""
-        device = torch.cuda.get_device_name() if torch.cuda.is_available() else "the processor"
+        device = torch.cuda.get_device_name() if torch.cuda.is_available() else "the CPU"
         return (f"{self.runs} trainings of {self.epochs} epochs with {self.steps} steps{done}. About "
-                f"{in_words(self.seconds)} on {device} ({self.step:.2g} s a step), and {self.room/1e6:.0f} MB "
+                f"{in_words(self.seconds)} on {device} ({self.step:.2g} s per step), and {self.room/1e6:.0f} MB "
                 f"in {self.folder} ({self.free/1e9:.0f} GB are free).")
 
 # %% ../../nbs/api/experiments/estimate.ipynb #d4f00008
 def estimate(
     comparison:Comparison, # May be `dry`
 )->Estimate:
-    "Time a few steps, and say what is left to be done; nothing is written"
+    "Time a few steps and estimate the remaining work; write nothing"
     task, methods, epochs = comparison.task, comparison.plan.methods, comparison.plan.epochs
     steps, step, left = len(task.dls.train), _step_seconds(task), comparison.units("trained")
     valid, tests = (_forward*n for n in (len(task.dls.valid), _batches(task.tests.values())))

@@ -1,4 +1,4 @@
-"""What a run leaves for use: a model with its class names, a report, and a page that says how to load it
+"""The files of a finished run: a model with its class names, a report, and how to load the model
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/experiments/finished.html.md"""
 
@@ -27,9 +27,9 @@ from ..models.saved import load_model, predict_files, read_about
 
 # %% ../../nbs/api/experiments/finished.ipynb #e5a00007
 def kept_method(
-    results:Results, # Of a comparison
+    results:Results, # Results of a comparison
 )->str: # A method; None where every run diverged
-    "The method with the highest validation accuracy; of equal ones, that which moved least"
+    "Choose the method with the highest validation accuracy; of ties, the one that moved least"
     runs = results.trained[results.trained.chosen & ~results.trained.diverged.astype(bool)]
     if not len(runs): return None
     valid = runs.groupby("method", sort=False).valid.mean()
@@ -68,32 +68,32 @@ def _python(text): return f"```python\n{text}\n```"
 
 # %% ../../nbs/api/experiments/finished.ipynb #e5a00010
 def _loading(about, folder):
-    "The part of README.md about the model"
+    "Write the part of README.md about the model"
     if not about.get("arch"):
-        return ("`model.safetensors` holds the weights of the benchmark's own network. Its pictures are no files, so "
-                "that `tpgm-predict` has nothing to read.")
+        return ("`model.safetensors` holds the weights of the benchmark's own network. The benchmark has no image files, "
+                "so `tpgm-predict` does not apply to it.")
     classes = ", ".join(about["classes"][:6]) + (", …" if len(about["classes"]) > 6 else "")
     known = about | dict(n=len(about["classes"]), classes=classes, folder=folder)
     library = _timm if about["library"] == "timm" else _torchvision
     return "\n\n".join([
-        f"From the command line: `tpgm-predict {folder} PICTURES`. To train on: `--weights {folder}`. For other "
-        f"programs: `tpgm-export {folder} onnx`.",
+        f"From the command line: `tpgm-predict {folder} PICTURES`. To fine-tune it further: `--weights {folder}`. "
+        f"For other programs: `tpgm-export {folder} onnx`.",
         f"With {about['library']}, without this package:", _python(library.format(**known)),
-        "A picture becomes its input so:", _python(_plain.format(**known)),
+        "To turn an image into its input:", _python(_plain.format(**known)),
         "With fastai:", _python(_fastai.format(**known)), "With this package:", _python(_ours)])
 
 # %% ../../nbs/api/experiments/finished.ipynb #e5a00017
 def _markdown(table):
-    "A table of texts"
+    "Format a table as Markdown"
     head, body = [table.index.name or "", *table.columns], table.reset_index().values.tolist()
     rows = [head, ["---"]*len(head), *body]
     return "\n".join("| " + " | ".join(str(c).replace("|", "\\|") for c in row) + " |" for row in rows)
 
 def _readme(comparison, results, table, method):
-    "README.md of a run"
+    "Write README.md of a run"
     folder = comparison.plan.folder
     label = results.labels.get(method, "")
-    kept = f"The model that is kept is of **{label}**: its validation accuracy is the highest." if method else \
+    kept = f"The kept model is that of **{label}**, which has the highest validation accuracy." if method else \
         "Every run diverged: no model is kept. Try a lower learning rate."
     parts = [f"# {', '.join(results.labels.values())}", f"Trained on {comparison.task.id}, {comparison.plan.epochs} "
              f"epochs. {kept}", "## Results", _markdown(table), table.attrs["caption"]]
@@ -101,12 +101,12 @@ def _readme(comparison, results, table, method):
 
 # %% ../../nbs/api/experiments/finished.ipynb #e5a00012
 def _predictions(comparison):
-    "Method → one row an item that was tested"
+    "Read the predictions of each method, one row for each tested item"
     how = dict(dtype=dict(picture=str, true=str, predicted=str), keep_default_na=False, na_values=dict(confidence=[""]))
     return {n: pd.read_csv(f, **how) for n,f in comparison.files("predictions").items()}
 
 def _picture_of(task):
-    "How a picture of a test is shown: from its file, or from the loader's arrays"
+    "Return a function that opens a test image, from its file or from the loader's arrays"
     def picture(domain, item):
         dl = task.tests[domain]
         file = (getattr(dl.dataset, "items", None) or {item: None})[item]
@@ -118,23 +118,23 @@ def _picture_of(task):
 
 # %% ../../nbs/api/experiments/finished.ipynb #e5a00020
 def _types(task):
-    "Name of a weight → type of its layer"
+    "Map the name of each weight to the type of its layer"
     modules = task.learner().model.named_modules()
     return {f"{n}.{k}": type(m).__name__ for n,m in modules for k,_ in m.named_parameters(recurse=False)}
 
 def _records(table): return json.loads(table.to_json(orient="records"))       # NaN is null
 
 def _link(file, to):
-    "The same file under another name; a copy where the disk cannot link"
+    "Link a file under another name; copy it if the disk cannot link"
     to.unlink(missing_ok=True)
     try: os.link(file, to)
     except OSError: shutil.copyfile(file, to)
 
 # %% ../../nbs/api/experiments/finished.ipynb #e5a00013
 def finish_run(
-    comparison:Comparison, # Which has been run
+    comparison:Comparison, # A comparison that was run
     results:Results, # Its results
-    settings:dict=None, # What the command was given
+    settings:dict=None, # Options of the command
 )->str: # The method whose model is kept; None where every run diverged
     "Write the model, `results.json`, `report.html` and `README.md` into the folder of the run"
     folder, method, found = comparison.plan.folder, kept_method(results), _predictions(comparison)
@@ -155,9 +155,9 @@ def finish_run(
 # %% ../../nbs/api/experiments/finished.ipynb #e5a00015
 def read_run(
     run, # Folder of a finished run
-    method:str=None, # Whose model; None for the one that is kept
-)->tuple: # The file of the model; rows of `trust_table`, as dicts
-    "What is there to use of a run (`ValueError` that says what is missing)"
+    method:str=None, # Method whose model to use; None for the kept one
+)->tuple: # File of the model; rows of `trust_table`, as dicts
+    "Find the model of a run and its reliability by confidence (`ValueError` for what is missing)"
     run = check_run(run)
     found = json.loads((run/"results.json").read_text())
     method = method or found["model"]
@@ -168,10 +168,10 @@ def read_run(
 
 # %% ../../nbs/api/experiments/finished.ipynb #e5a00018
 def with_trust(
-    table:pd.DataFrame, # Of `predict_files`
+    table:pd.DataFrame, # Result of `predict_files`
     trust:list, # Rows of `trust_table`
-)->pd.DataFrame: # With `right_id` and `right_ood`, 0 to 1; NaN where there was no such picture
-    "How often the model was right on test pictures that it was as sure of"
+)->pd.DataFrame: # With `right_id` and `right_ood`, 0 to 1; NaN for ranges without a test image
+    "Add how often test images of similar confidence were predicted right"
     ranges = pd.DataFrame(trust, columns=["low", "high", "id_n", "id_right", "ood_n", "ood_right"])
     row = np.searchsorted(ranges.low, table.confidence, side="right") - 1
     def column(k): return [ranges[k].iloc[r] if len(ranges) and not np.isnan(c) else np.nan
@@ -182,10 +182,10 @@ def with_trust(
 # %% ../../nbs/api/experiments/finished.ipynb #e5a00016
 def predict_run(
     run, # Folder of a finished run
-    files:list, # Pictures
-    *, method:str=None, # Whose model; None for the one that is kept
-    **kwargs # Of `predict_files`
+    files:list, # Image files
+    *, method:str=None, # Method whose model to use; None for the kept one
+    **kwargs # Arguments of `predict_files`
 )->pd.DataFrame: # `picture`, `class`, `confidence`, `right_id`, `right_ood`
-    "The class of every picture, and how far to trust it (`ValueError` where the run has no such model)"
+    "Predict the class of images, and how far to trust it (`ValueError` if the run has no such model)"
     file, trust = read_run(run, method)
     return with_trust(predict_files(*load_model(file), files, **kwargs), trust)

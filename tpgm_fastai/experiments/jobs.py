@@ -1,4 +1,4 @@
-"""The jobs of the commands: fine-tune once, or compare, and write down what came out
+"""Fine-tune once or compare methods, and write the results
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/experiments/jobs.html.md"""
 
@@ -30,9 +30,9 @@ def task_maker(
     data="glyphs", # A registered data set, such as "emoji", or a folder, `data/<domain>/<class>/<image>`
     id:str=None, # Domain to fine-tune on, a folder of `data`
     ood:list=(), # Domains to test on
-    **options # Of `folder_task`
+    **options # Arguments of `folder_task`
 )->Callable: # Called with `seed=`, returns a `DomainTask`
-    "How the task of a job is made (`ValueError` where the data are not described)"
+    "Return the function that makes the task of a job (`ValueError` for missing data or domains)"
     for k in options.keys() & {"size", "bs"}: positive(k, options[k], int)
     if options.get("weights"): options["weights"] = str(Path(options["weights"]).resolve())
     check_data(str(data), id, ood, tasks := load_tasks())
@@ -43,42 +43,42 @@ def task_maker(
 def _of_glyphs(make_task): return getattr(make_task, "func", make_task) is find_task("glyphs").make
 
 def _setting(method, known, lr):
-    "What a method is run with; `known` tells whether the data are those that settings were chosen on"
+    "The setting of a method; `known`: whether the data are those of the benchmark"
     if not method.rates: return {}
     modest = dict(lr=1e-4) | {k: values[len(values)//2] for k,values in method.own.items()}
     return (method.chosen or modest if known else modest) | (dict(lr=lr) if lr else {})
 
 # %% ../../nbs/api/experiments/jobs.ipynb #f4df054b
 def finetune_job(
-    make_task:Callable, # Of `task_maker`
-    out, # Folder for everything
+    make_task:Callable, # From `task_maker`
+    out, # Output folder
     *,
     names:list=None, # Keys of `methods`; None for the probe, fine-tuning, WiSE-FT and TPGM in two forms
-    lr:float=None, # Highest learning rate; None for what was chosen on the glyphs, or 1e-4 for other data
+    lr:float=None, # Peak learning rate; None for the chosen one on the glyphs, or 1e-4 on other data
     epochs:int=10, # Epochs of fine-tuning
-    seed:int=0, # Seed of everything random
+    seed:int=0, # Random seed
     dry:bool=False, # Write nothing
 )->Comparison: # For `run_job`
-    "Fine-tune on one domain and test on all, once with each method (`ValueError` where something is wrong)"
+    "Fine-tune on one domain and test on all, once with each method (`ValueError` for wrong arguments)"
     names, known = names or ["lp", "lp_ft", "wise", "tpgm", "fine_tune_tpgm"], _of_glyphs(make_task)
-    if known: torch.set_num_threads(min(2, torch.get_num_threads())) # the same numbers on every machine
+    if known: torch.set_num_threads(min(2, torch.get_num_threads())) # the same results on every machine
     settings = {n: [_setting(methods[n], known, lr)] for n in names if n in methods}
     plan = Plan(make_task, out, epochs=epochs, quiet=False, checkpoints=True)
     return Comparison(plan, names=names, settings=settings, seeds=[seed], dry=dry)
 
 # %% ../../nbs/api/experiments/jobs.ipynb #b8ccbad0
 def compare_job(
-    make_task:Callable, # Of `task_maker`
-    out, # Folder for everything
+    make_task:Callable, # From `task_maker`
+    out, # Output folder
     *,
-    names:list=None, # Keys of `methods`; None for those that are registered as default
+    names:list=None, # Keys of `methods`; None for the default methods of the registry
     lrs:list=None, # Learning rates to choose from; None for four from 0.001 to 0.01 (glyphs), or from 0.0001 to 0.003
-    seeds:int=5, # Number of seeds, from 0
-    jobs:int=1, # Runs at a time
+    seeds:int=5, # Number of seeds, counted from 0
+    jobs:int=1, # Number of runs in parallel
     dry:bool=False, # Write nothing
     **plan # `epochs`, `train_bn` and `radius_data`, as in `Plan`
 )->Comparison: # For `run_job`
-    "Compare methods under the protocol (`ValueError` where something is wrong)"
+    "Compare methods under the protocol (`ValueError` for wrong arguments)"
     usual = (1e-3, 2e-3, 4e-3, 1e-2) if _of_glyphs(make_task) else (1e-4, 3e-4, 1e-3, 3e-3)
     lrs = [float(lr) for lr in lrs or usual]
     plan = Plan(make_task, out, checkpoints=True, **plan)
@@ -86,7 +86,7 @@ def compare_job(
 
 # %% ../../nbs/api/experiments/jobs.ipynb #e1f5d32e
 def _draw_radii(file, picture, label):
-    "How far each layer moved, if there was a bound"
+    "Plot how far each layer moved, if it has a radius"
     interp = RadiiInterpretation.from_file(file)
     if not np.isfinite(interp.table.radius).any(): return
     axes = interp.plot_radii() if len(interp.table) <= 60 else interp.plot_blocks()
@@ -97,13 +97,13 @@ def _draw_radii(file, picture, label):
 
 # %% ../../nbs/api/experiments/jobs.ipynb #0f7a20a0
 def run_job(
-    comparison:Comparison, # What is to be done
+    comparison:Comparison, # Comparison to run or resume
     test_all:bool=False, # Test every setting, not just the chosen ones
     *,
-    say:Callable=None, # Called with a line for every run, once it is trained and once it is tested
-    settings:dict=None, # What the command was given, for the report
+    say:Callable=None, # Called with a line after each run is trained, and after it is tested
+    settings:dict=None, # Options of the command, for the report
 )->Results:
-    "Do it, or the rest of it; what is there to look at and to use goes to the folder, as `finish_run` says"
+    "Run or resume a comparison; write plots, and the files of `finish_run`, to its folder"
     results, folder = comparison.run(test_all, say), comparison.plan.folder
     show_comparison(results, folder/"results")
     for name,file in comparison.files("radii").items():

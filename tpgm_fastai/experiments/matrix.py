@@ -1,4 +1,4 @@
-"""What every method needs, measured by running it
+"""Measure what each method needs: passes, memory, held-out data, resuming
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/experiments/matrix.html.md"""
 
@@ -59,13 +59,13 @@ class _Passes:
     def count(self, grad): self.n += 1
 
 def _storages(roots, anchors=()):
-    "Memory by its number, and how many bytes it has"
+    "Map every block of memory to its number of bytes"
     def skip(owner, name, value): return name in ("learn", "_learn", "model", "dls", "opt", "batches", "history")
     found = [x for xs in Walk(roots, skip).memory.values() for x in xs] + [v for a in anchors for v in a]
     return {x.untyped_storage()._cdata: x.untyped_storage().nbytes() for x in found}
 
 class _Memory(Callback):
-    "The copies of the weights that callbacks hold"
+    "Measure the copies of the weights that callbacks hold"
     order, copies = 200, 0.
     def after_step(self):
         own = _storages(dict(model=[*self.model.parameters(), *self.model.buffers()]))
@@ -78,7 +78,7 @@ class _Memory(Callback):
 
 # %% ../../nbs/api/experiments/matrix.ipynb #mx000009
 class _Watched(Run):
-    "A run that counts"
+    "A run that counts passes and copies of the weights"
     def __init__(self, **kwargs):
         super().__init__(_task(), epochs=2, quiet=True, **kwargs)
         self.passes, self.memory, self.probed = _Passes(), _Memory(), False
@@ -96,13 +96,13 @@ class _Watched(Run):
 
 # %% ../../nbs/api/experiments/matrix.ipynb #mx000011
 class _Stop(Callback):
-    "Stop in the second epoch, where the class says so"
+    "Stop in the second epoch if `now` is set"
     order, run_valid, now = 300, False, False
     def after_batch(self):
         if self.now and (self.learn.epoch, self.learn.iter) == (1, 2): raise KeyboardInterrupt
 
 def _ends(info, setting, start, folder):
-    "State of the model at the end of a run that keeps checkpoints"
+    "Return the state of the model at the end of a run that keeps checkpoints"
     run = Run(_task(), epochs=2, quiet=True)
     data = dict(dl=run.task.radius_dl) if info.needs_radius_data else {}
     keeps = CheckpointCallback(folder, every_batches=3, resume=True)
@@ -113,7 +113,7 @@ def _ends(info, setting, start, folder):
 
 # %% ../../nbs/api/experiments/matrix.ipynb #mx000012
 def _resumes(info, setting, start):
-    "Whether a run that was stopped ends as the whole run; None for what is more than one fit with a callback"
+    "Whether an interrupted run ends as the whole run; None for a method of more than one fit with a callback"
     if info.callback is None: return None
     with tempfile.TemporaryDirectory() as d:
         whole, _Stop.now = _ends(info, setting, start, f"{d}/whole"), True
@@ -125,7 +125,7 @@ def _resumes(info, setting, start):
 
 # %% ../../nbs/api/experiments/matrix.ipynb #mx000021
 def _statistics_off(key, setting):
-    "How far BatchNorm's running mean is, in the end, from that of the training data, in standard deviations"
+    "Distance of BatchNorm's final running mean from that of the training data, in standard deviations"
     run = Run(_task(), epochs=2, quiet=True, train_bn=True)
     learn, _ = run.train(key, **setting)
     was = learn.model[0][1].running_mean.clone()
@@ -136,14 +136,14 @@ def _statistics_off(key, setting):
 # %% ../../nbs/api/experiments/matrix.ipynb #mx000022
 @contextmanager
 def _one_process():
-    "A group of processes with only this one"
+    "Open a process group that has only this process"
     with tempfile.TemporaryDirectory() as d:
         dist.init_process_group("gloo", init_method=f"file://{d}/store", rank=0, world_size=1)
         try: yield dist.device_mesh.init_device_mesh("cpu", (1,))
         finally: dist.destroy_process_group()
 
 def _trained(info, setting, start, mesh=None):
-    "Weights after an epoch, perhaps of a model in parts"
+    "Return the weights after an epoch, of a sharded model if `mesh` is given"
     run = Run(_task(), epochs=1, quiet=True)
     data, learn = dict(dl=run.task.radius_dl) if info.needs_radius_data else {}, run.learner(start)
     if mesh: dist.fsdp.fully_shard(learn.model, mesh=mesh)
@@ -155,7 +155,7 @@ def _trained(info, setting, start, mesh=None):
 
 # %% ../../nbs/api/experiments/matrix.ipynb #mx000023
 def _in_parts(info, setting, start):
-    "Whether a model in parts ends as one that is whole; None for what is more than one fit with a callback"
+    "Whether a sharded model ends as a whole one; None for a method of more than one fit with a callback"
     if info.callback is None or dist.is_initialized(): return None
     whole = _trained(info, setting, start)
     with _one_process() as mesh:
@@ -165,7 +165,7 @@ def _in_parts(info, setting, start):
 
 # %% ../../nbs/api/experiments/matrix.ipynb #mx000014
 def _radii(learn):
-    "Whether layers have radii, or shares of a gradient, of their own in the end"
+    "Whether layers end with learned or fixed radii, or shares of a gradient"
     state = getattr(getattr(attached(learn), "method", None), "state", {})
     found = [v for k in ("radius", "share") if k in state for v in state[k].tolist() if 0 < v < torch.inf]
     return "learned" if len(set(found)) > 1 else "fixed" if found else ""
@@ -182,8 +182,8 @@ def _row(key, plain, start):
 
 def methods_matrix(
     names=None, # Keys of `methods`; None for all
-)->pd.DataFrame: # One row a method; the columns are those below
-    "What every method needs, measured by running it"
+)->pd.DataFrame: # One row for each method; columns as in the table below
+    "Measure what each method needs by running it"
     plain = _Watched()
     plain.train("lp_ft", lr=.01)
     rows = {k: _row(k, plain.passes.n, plain.start) for k in names or method_keys()}

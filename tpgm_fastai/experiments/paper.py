@@ -1,4 +1,4 @@
-"""The published recipes under names of their own, and what they should give
+"""The published training recipes, and the published tables to compare with
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/experiments/paper.html.md"""
 
@@ -36,21 +36,21 @@ from ..tasks.domainnet import domainnet_stats
 # %% ../../nbs/api/experiments/paper.ipynb #46f34847
 @dataclass(frozen=True)
 class Recipe:
-    "How the models of a published table are fine-tuned: a cosine without warm-up, all layers at one rate"
+    "Settings of a published fine-tune: cosine without warm-up, the same learning rate for all layers"
     arch:str # Architecture
-    epochs:int # Of fine-tuning
+    epochs:int # Epochs of fine-tuning
     bs:int # Batch size
-    lr:dict # Method → learning rate at the start of the cosine; `ft` for those that are not named
+    lr:dict # Method → learning rate at the start of the cosine; that of `ft` for methods not named
     wd:float # Weight decay
-    stats:tuple # Mean and spread that the pictures are normalised with
+    stats:tuple # Mean and standard deviation for normalising images
     opt_func:Callable # fastai optimizer
     train_bn:bool=True # BatchNorm in training mode
-    max_norm:float=None # Gradients are clipped to this norm; None leaves them alone
+    max_norm:float=None # Norm to clip gradients to; None for no clipping
 
     def __call__(self,
-        learn:Learner, # At its start
-        epochs:int, # Of training
-        lr:float, # At the start of the cosine
+        learn:Learner, # Learner to train
+        epochs:int, # Number of epochs
+        lr:float, # Learning rate at the start of the cosine
     ):
         "Fine-tune all layers as published"
         cbs = [ParamScheduler(dict(lr=SchedCos(lr, 0.)))]
@@ -94,17 +94,17 @@ probed_methods = paper_methods | dict(lp=MethodInfo("lp", "linear probe", train=
 
 # %% ../../nbs/api/experiments/paper.ipynb #8672b31c
 def recipe_job(
-    recipe:Recipe, # Settings
+    recipe:Recipe, # Published settings
     make_task:Callable, # Called with `seed=`, returns a `DomainTask`
-    folder, # Where everything is kept; what was stopped goes on from here
+    folder, # Output folder; an unfinished comparison is resumed
     names:list, # Keys of `methods`
     *,
-    epochs:int=None, # Of fine-tuning; None for the published number
-    seed:int=0, # Of everything random
+    epochs:int=None, # Epochs of fine-tuning; None for the published number
+    seed:int=0, # Random seed
     methods:dict=paper_methods, # Key → method
-    quiet:bool=True, # Without a progress bar for each run
-)->Comparison: # To be `run()`
-    "Models of a published table: a comparison with one seed and one setting for each method"
+    quiet:bool=True, # No progress bar for each run
+)->Comparison: # Call its `run()`
+    "Make the comparison of a published table, with one seed and one setting for each method"
     settings = {n: [dict(lr=recipe.lr.get(n, recipe.lr["ft"]))] if methods[n].rates else [{}] for n in names}
     plan = Plan(make_task, folder, epochs=epochs or recipe.epochs, train_bn=recipe.train_bn, radius_data="valid",
                 schedule=recipe, methods=methods, quiet=quiet)
@@ -112,12 +112,12 @@ def recipe_job(
 
 # %% ../../nbs/api/experiments/paper.ipynb #0bd3f9a6
 def zero_shot_task(
-    task:DomainTask, # Whose learner takes a `head`, such as `clip_learner`
+    task:DomainTask, # Task whose learner takes a `head`, such as `clip_learner`
     clip:nn.Module, # From `clip_model`
-    names:list, # Of the classes, in the order of the model's outputs
-    templates:list=("a photo of a {}.",), # Sentences with `{}` in the place of a name
+    names:list, # Class names, in the order of the model's outputs
+    templates:list=("a photo of a {}.",), # Sentences with `{}` in place of a name
 )->DomainTask:
-    "A task whose learner starts with a head made of words"
+    "Make a task whose learner starts with CLIP's zero-shot head"
     head = zero_shot_head(clip.to(task.dls.device), names, templates).cpu()
     return replace(task, learner=partial(task.learner, head=head))
 
@@ -144,14 +144,14 @@ published = dict(
 def measured(
     *results:Results, # Of `recipe_job(…).run()`, on the same domains
 )->pd.DataFrame: # Per cent, methods × domains
-    "Accuracy by domain, under the names that tables have"
+    "Return the accuracy by domain, with the method names of the published tables"
     return pd.concat([by_domain(r).rename(index=r.labels) for r in results])*100
 
 def beside(
     measured:pd.DataFrame, # Per cent, methods × domains
     expected:pd.DataFrame, # One of `published`
 )->pd.DataFrame: # Rows: method and `measured`, `published` or `difference`
-    "Measured beside published"
+    "Compare measured with published accuracy"
     difference = (measured - expected).reindex(index=measured.index)
     both = {"measured": measured, "published": expected, "difference": difference}
     df = pd.concat({k: t.reindex(columns=measured.columns) for k,t in both.items()}, names=["", "method"]).swaplevel()

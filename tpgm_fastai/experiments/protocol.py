@@ -1,4 +1,4 @@
-"""The protocol: methods, settings and seeds on one task, chosen before anything is tested
+"""Compare methods, settings and seeds on one task; every choice is made before testing
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/experiments/protocol.html.md"""
 
@@ -49,20 +49,20 @@ from ..tasks.core import bind_task
 # %% ../../nbs/api/experiments/protocol.ipynb #84bd39bd
 def settings_of(
     method:Callable, # A value of `methods`
-    lrs:list, # Learning rates
+    lrs:list, # Learning rates to choose from
 )->list: # Dicts of `lr` and the method's own hyper-parameters
-    "The settings that a method chooses from: as many for every method with a learning rate (or a `ValueError`)"
+    "List the settings of a method: as many for every method with a learning rate, else a `ValueError`"
     own = [dict(zip(method.own, values)) for values in itertools.product(*method.own.values())]
     if not method.rates: return own
     if len(lrs) == 1: own = [{k: values[len(values)//2] for k,values in method.own.items()}]
     if len(lrs) % len(own):
-        raise ValueError(f"{method.label} has {len(own)} settings of its own, so that its budget cannot equal that of "
-                         f"{len(lrs)} learning rates: pass a multiple of {len(own)}, or leave it out.")
+        raise ValueError(f"{method.label} has {len(own)} settings for each learning rate, so its budget cannot equal "
+                         f"{len(lrs)} learning rates: pass a multiple of {len(own)}, or leave the method out.")
     return [dict(lr=lr, **o) for lr in lrs[::len(own)] for o in own]
 
 # %% ../../nbs/api/experiments/protocol.ipynb #2e6cc8e9
 def _in_words(x):
-    "A function, a partial or an argument as a text that is the same in every process: qualified names, no addresses"
+    "Describe a function, partial or argument by qualified names, which are the same in every process"
     if isinstance(x, partial):
         named = (f"{k}={_in_words(v)}" for k,v in x.keywords.items() if k != "num_workers") # decides nothing
         return ", ".join([_in_words(x.func), *map(_in_words, x.args), *named])
@@ -72,42 +72,42 @@ def _in_words(x):
 # %% ../../nbs/api/experiments/protocol.ipynb #1b20eea7
 @dataclass(frozen=True)
 class Plan:
-    "What a process needs to know to train and test one run of a comparison"
+    "Settings that every process needs to train and test a run of a comparison"
     make_task:Callable # Called with `seed=`, returns a `DomainTask`
-    folder:Path # Where everything is kept
+    folder:Path # Folder of the comparison
     _:KW_ONLY
     epochs:int=10 # Epochs of fine-tuning
-    train_bn:bool=False # Let BatchNorm's running statistics follow the batches
-    radius_data:str="own" # What radii learn from: the task's "own" radius data, or the "valid" data of the choice
-    schedule:Callable=one_cycle # How a learner is trained, as in `Run`
-    methods:dict=field(default_factory=lambda: methods) # Key → `MethodInfo`; those that are registered by default
-    quiet:bool=True # Without a progress bar and lines for each run
-    checkpoints:bool=False # Keep checkpoints, so that a run that was stopped goes on to the bit
+    train_bn:bool=False # Update BatchNorm's running statistics during training
+    radius_data:str="own" # Data that radii learn from: the task's "own" radius data, or its "valid" data
+    schedule:Callable=one_cycle # Function that trains a learner, as in `Run`
+    methods:dict=field(default_factory=lambda: methods) # Key → `MethodInfo`; default: all registered methods
+    quiet:bool=True # No progress bar and no lines for each run
+    checkpoints:bool=False # Keep checkpoints, so that an interrupted run resumes with bit-identical results
 
     @property
     def about(self)->dict:
-        "What must not change while a comparison is under way"
+        "Settings that must not change when a comparison is resumed"
         same = {k: getattr(self, k) for k in ("epochs", "train_bn", "radius_data")}
         schedule = {} if self.schedule is one_cycle else dict(schedule=_in_words(self.schedule))
         return dict(task=_in_words(self.make_task)) | same | schedule
 
 # %% ../../nbs/api/experiments/protocol.ipynb #cc8f1bb2
 def _items(dl):
-    "What tells data apart: their items, or the dataset itself"
+    "Identify data by their items, or by the dataset itself"
     dataset = getattr(dl, "dataset", dl)
     items = getattr(dataset, "items", None)
     return {id(dataset)} if items is None else {str(i) for i in items}
 
 def _with_radius_data(task, policy):
-    "The task with the radius data of a policy"
+    "Give the task the radius data of a policy"
     shared = _items(task.radius_dl) & _items(task.dls.valid)
     if shared and policy == "own":
         raise ValueError("The radii would learn from the validation data, on which settings are chosen: "
-                         "give the task radius data of its own, or pass radius_data='valid' if that is meant.")
+                         "give the task separate radius data, or pass radius_data='valid' if that is intended.")
     if policy == "valid" and not shared: task.radius_dl = task.dls.valid.new(shuffle=True)
     return task
 
-_tasks = {} # The last task that this process has made
+_tasks = {} # The last task made in this process
 
 def _task(plan, seed):
     key = json.dumps([str(plan.folder), plan.about, seed])
@@ -133,7 +133,7 @@ class _Unit(NamedTuple):
 
     @property
     def run(self):
-        gc.collect()                                                          # learners and callbacks hold each other
+        gc.collect()                                                          # learners and callbacks form cycles
         plan = self.plan
         same = {k: getattr(plan, k) for k in ("epochs", "train_bn", "methods", "schedule", "quiet", "checkpoints")}
         return Run(_task(plan, self.seed), seed=self.seed, folder=plan.folder/"trained", **same)
@@ -142,7 +142,7 @@ class _Unit(NamedTuple):
 def _train(unit): unit.run.finished(unit.name, **unit.setting)
 
 def _predictions(task, domain, probs, targets):
-    "One row an item of a domain; among its own classes, where it has not all"
+    "One row for each item of a domain, predicted among the classes of the domain"
     names, classes = class_names(task.dls), (task.classes or {}).get(domain)
     if classes is not None: probs = probs*torch.zeros(probs.shape[1]).index_fill_(0, torch.tensor(list(classes)), 1.)
     confidence, predicted = (probs/probs.sum(1, keepdim=True)).max(1)
@@ -165,7 +165,7 @@ def _test(unit):
 
 # %% ../../nbs/api/experiments/protocol.ipynb #c2d720d2
 def _begin(jobs):
-    "A process among several: its share of the cores, and an interrupt is for the one that has begun it"
+    "Start a worker process: use its share of the cores, and leave interrupts to the parent"
     torch.set_num_threads(max(1, (os.cpu_count() or 1)//jobs))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -176,7 +176,7 @@ def _note(bar, unit):
 
 # %% ../../nbs/api/experiments/protocol.ipynb #c2d720d3
 def _each(work, units, jobs, done):
-    "Do `work` for all units, in this process or in several; `done` is called after each"
+    "Do `work` for all units, in this process or in several; call `done` after each"
     if jobs == 1 or len(units) < 2:
         for unit in (bar := _bar(units)):
             work(unit)
@@ -197,7 +197,7 @@ def _each(work, units, jobs, done):
 
 # %% ../../nbs/api/experiments/protocol.ipynb #020c6490
 def _settings(comparison, lrs, given, beyond):
-    "Method → settings to choose from; method → settings that are tried"
+    "Return the settings to choose from, and all settings to try, by method"
     methods, settings, tried = comparison.plan.methods, {}, {}
     for n in comparison.names:
         if n not in methods: raise ValueError(f"There is no method {n!r}: {did_you_mean(n, methods)}")
@@ -207,7 +207,7 @@ def _settings(comparison, lrs, given, beyond):
     return settings, tried
 
 def _check(comparison):
-    "Say what is wrong with the numbers of a comparison"
+    "Check the numbers of a comparison (`ValueError`)"
     positive("epochs", comparison.plan.epochs, int)
     rates = [x["lr"] for settings in comparison.tried.values() for x in settings if "lr" in x]
     if not all(comparison.tried.values()): raise ValueError("There must be one learning rate or more.")
@@ -218,7 +218,7 @@ def _check(comparison):
 
 # %% ../../nbs/api/experiments/protocol.ipynb #bc7417cf
 def _make_folder(plan):
-    "The folder of a comparison, with what must not change"
+    "Make the folder of a comparison, with the settings that must not change"
     folder, file = plan.folder, plan.folder/"about.json"
     if not file.exists() and folder.is_dir() and {p.name for p in folder.iterdir()} - {"tested", "command.json"}:
         raise ValueError(f"{folder} holds other files: choose another folder.")
@@ -227,7 +227,7 @@ def _make_folder(plan):
 
 # %% ../../nbs/api/experiments/protocol.ipynb #bc7417d0
 def _take_up(comparison, dry):
-    "See that there is room, and that what is there was made with the same plan; make the folder"
+    "Check disk space, and that the folder was made with the same plan; make the folder"
     plan, need, free = comparison.plan, comparison.room, comparison.free
     folder, file = plan.folder, plan.folder/"about.json"
     was = json.loads(file.read_text()) if file.is_file() else plan.about
@@ -235,23 +235,23 @@ def _take_up(comparison, dry):
     if other: raise ValueError(f"{folder} holds another comparison ({'; '.join(other)}): choose another folder.")
     if free < need + 1_000_000:
         raise ValueError(f"There are {free/1e6:.0f} MB free for {folder}, and {need/1e6:.0f} MB are needed: "
-                         "make room, or choose another folder.")
+                         "free some space, or choose another folder.")
     try: dry or _make_folder(plan)
     except OSError as e:
         raise ValueError(f"Results cannot be written to {folder}: {e.strerror}. Choose another folder.") from None
 
 # %% ../../nbs/api/experiments/protocol.ipynb #21adf9fa
 class Comparison:
-    "Methods × settings × seeds on one task, in a folder (`ValueError` where something is wrong)"
+    "A comparison of methods × settings × seeds on one task, in a folder (`ValueError` for wrong arguments)"
     def __init__(self,
-        plan:Plan, # Task, folder, and what must not change
+        plan:Plan, # Task, folder and fixed settings
         *,
-        names=None, # Keys of `plan.methods`; None for those that are registered as default
+        names=None, # Keys of `plan.methods`; None for the default methods of the registry
         lrs=(1e-3, 2e-3, 4e-3, 1e-2), # Learning rates to choose from
-        seeds=5, # Number of seeds, from 0, or the seeds
-        settings:dict=None, # Method → the settings that it chooses from, where these are not made from `lrs`
-        beyond:dict=None, # Method → learning rates that are tried as well, though not chosen from
-        jobs:int=1, # Processes
+        seeds=5, # Number of seeds, counted from 0, or a list of seeds
+        settings:dict=None, # Method → settings to choose from, instead of those made from `lrs`
+        beyond:dict=None, # Method → more learning rates, which are tested but never chosen
+        jobs:int=1, # Number of processes
         dry:bool=False, # Write nothing, not even the folder
     ):
         self.plan, self.jobs = replace(plan, folder=Path(plan.folder)), positive("jobs", jobs, int)
@@ -267,22 +267,22 @@ class Comparison:
 # %% ../../nbs/api/experiments/protocol.ipynb #21adf9fb
 @patch(as_prop=True)
 def room(self:Comparison)->int:
-    "Bytes that what is still to be done takes: a model for each run, and checkpoints of the runs that go on at a time"
+    "Bytes that the remaining runs need: a model for each run, and the checkpoints of runs in progress"
     return self.model_bytes*(len(self.units("trained")) + 8*self.jobs*self.plan.checkpoints)
 
 @patch(as_prop=True)
 def free(self:Comparison)->int:
-    "Bytes that are free where the folder is, or will be"
+    "Free bytes on the disk of the folder"
     folder = self.plan.folder.absolute()
     return shutil.disk_usage(next(p for p in (folder, *folder.parents) if p.is_dir())).free
 
 # %% ../../nbs/api/experiments/protocol.ipynb #f9bd641b
 @patch
 def units(self:Comparison,
-    part:str=None, # Only those of which this is still to be done: `trained` or `tested`
-    chosen:dict=None, # Only these settings: method → setting
+    part:str=None, # `trained` or `tested`: only units where this is not done yet; None for all
+    chosen:dict=None, # Method → setting: only these settings; None for all
 )->list:
-    "Every method, setting and seed"
+    "List every method, setting and seed"
     tried = self.tried if chosen is None else {n: [chosen[n]] for n in self.names}
     units = [_Unit(self.plan, s, n, x) for n in self.names for x in tried[n] for s in self.seeds]
     return [u for u in units if part is None or not u.file(part).exists()]
@@ -291,19 +291,19 @@ def units(self:Comparison,
 def waves(self:Comparison,
     units:list, # Of `units`
 )->list: # Of lists
-    "Units in waves: the probe, what starts from it, what starts from a finished run"
+    "Group units by order: probes, methods that start from the probe, methods that start from a finished run"
     def wave(unit): return 0 if unit.name == "lp" else 2 if self.plan.methods[unit.name].after else 1
     return [[u for u in units if wave(u) == w] for w in range(3)]
 
 # %% ../../nbs/api/experiments/protocol.ipynb #30a342de
 def _trained_line(unit):
-    "What is known of a run once it is trained"
+    "Describe a trained run in one line"
     found, label = unit.read("trained"), unit.plan.methods[unit.name].label
     end = "diverged" if found["diverged"] else f"validation accuracy {100*found['valid']:.1f} %"
     return f"{label}{_asked(unit)}: trained in {found['seconds']:.1f} s, {end}"
 
 def _tested_line(unit):
-    "What is known of a run once it is tested"
+    "Describe a tested run in one line"
     (id, *_), ood = (found := unit.read("tested")["domains"]), [v["accuracy"] for v in list(found.values())[1:]]
     label = unit.plan.methods[unit.name].label
     mean = f", OOD mean {100*np.mean(ood):.1f} %" if ood else ""
@@ -316,7 +316,7 @@ def _asked(unit): return f" ({show_setting(unit.setting | dict(seed=unit.seed), 
 def train(self:Comparison,
     say:Callable=None, # Called with a line for every run
 ):
-    "Train what has not been trained"
+    "Train all runs that are not trained yet"
     probes = [_Unit(self.plan, s, "lp", {}) for s in self.seeds]
     waves = [u for u in probes if not u.file("trained").exists()], *self.waves(self.units("trained"))[1:]
     done = (lambda u: say(_trained_line(u))) if say else noop
@@ -325,7 +325,7 @@ def train(self:Comparison,
 # %% ../../nbs/api/experiments/protocol.ipynb #58969ad0
 @patch
 def choose(self:Comparison)->dict: # Method → its setting
-    "The best mean validation accuracy over the seeds, kept in `chosen.json`; a tie goes to the smaller learning rate"
+    "Choose by mean validation accuracy over the seeds, ties by the smaller learning rate; write `chosen.json`"
     def valid_of(name, setting):
         units = [_Unit(self.plan, s, name, setting) for s in self.seeds]
         return np.mean([u.read("trained")["valid"] for u in units])
@@ -342,18 +342,18 @@ def choose(self:Comparison)->dict: # Method → its setting
 # %% ../../nbs/api/experiments/protocol.ipynb #bfa84156
 @patch
 def test(self:Comparison,
-    all:bool=False, # Test every setting, to see how much depends on it; otherwise the chosen ones
+    all:bool=False, # Test every setting; otherwise only the chosen ones
     say:Callable=None, # Called with a line for every run
 ):
-    "Test what has not been tested; settings are chosen first"
+    "Choose settings, then test all runs that are not tested yet"
     chosen, done = self.choose(), (lambda u: say(_tested_line(u))) if say else noop
     for wave in self.waves(self.units("tested", None if all else chosen)): _each(_test, wave, self.jobs, done)
 
 @patch
 def files(self:Comparison,
     kind:str, # `model`, `radii` or `predictions`
-)->dict: # Method → file, where it is there: not every method has radii
-    "Files of the chosen runs with the first seed"
+)->dict: # Method → file, for methods that have one
+    "Find the files of the chosen runs with the first seed"
     ends = dict(model="trained/{}.safetensors", radii="trained/{}-radii.pt", predictions="tested/{}-predictions.csv.gz")
     if kind not in ends: raise ValueError(f"There are no files of {kind!r}: {did_you_mean(kind, ends)}")
     keys = {n: _Unit(self.plan, self.seeds[0], n, x).key for n,x in self.choose().items()}
@@ -362,7 +362,7 @@ def files(self:Comparison,
 
 # %% ../../nbs/api/experiments/protocol.ipynb #d101a4eb
 def _versions(task):
-    "What the numbers were made with"
+    "Versions, device and threads that the results were computed with"
     def of(package):
         try: return version(package)
         except PackageNotFoundError: return None
@@ -375,7 +375,7 @@ def _versions(task):
 # %% ../../nbs/api/experiments/protocol.ipynb #de2b3ed4
 @patch(as_prop=True)
 def results(self:Comparison)->Results:
-    "What has been found so far"
+    "The results so far"
     chosen, trained, tested, layers = self.choose(), [], [], []
     for u in self.units():
         run = dict(method=u.name, seed=u.seed)
@@ -393,10 +393,10 @@ def results(self:Comparison)->Results:
 # %% ../../nbs/api/experiments/protocol.ipynb #d913893b
 @patch
 def run(self:Comparison,
-    test_all:bool=False, # Test every setting, once the choice is written down; otherwise the chosen ones
-    say:Callable=None, # Called with a line for every run, once it is trained and once it is tested
+    test_all:bool=False, # Test every setting after the choice; otherwise only the chosen ones
+    say:Callable=None, # Called with a line after each run is trained, and after it is tested
 )->Results:
-    "Train, choose and test what has not been, and write the results to the folder"
+    "Train, choose and test what is left, and write the results to the folder"
     self.train(say)
     self.test(test_all, say)
     results = self.results
@@ -406,15 +406,15 @@ def run(self:Comparison,
 # %% ../../nbs/api/experiments/protocol.ipynb #cf320e61
 def compare(
     make_task, # Called with `seed=`, returns a `DomainTask`; or the name of a data set, such as "glyphs"
-    folder, # Where everything is kept; a comparison that stopped goes on from here
+    folder, # Folder of the comparison; an unfinished one is resumed
     *,
-    names:list=None, # Keys of `methods`; None for those that are registered as default
+    names:list=None, # Keys of `methods`; None for the default methods of the registry
     lrs=(1e-3, 2e-3, 4e-3, 1e-2), # Learning rates to choose from
-    seeds=5, # Number of seeds, from 0, or the seeds
-    settings:dict=None, # Method → the settings that it chooses from, where these are not made from `lrs`
-    beyond:dict=None, # Method → learning rates that are tried as well, though not chosen from
-    jobs:int=1, # Processes; with several, `make_task` and the methods must be importable
-    test_all:bool=False, # Test every setting, once the choice is written down; otherwise the chosen ones
+    seeds=5, # Number of seeds, counted from 0, or a list of seeds
+    settings:dict=None, # Method → settings to choose from, instead of those made from `lrs`
+    beyond:dict=None, # Method → more learning rates, which are tested but never chosen
+    jobs:int=1, # Number of processes; with several, `make_task` and the methods must be importable
+    test_all:bool=False, # Test every setting after the choice; otherwise only the chosen ones
     **plan # `epochs`, `train_bn`, `radius_data`, `schedule` and `methods`, as in `Plan`
 )->Results:
     "Train every setting and seed, choose on ID validation data, test, write results (`ValueError` before training)"

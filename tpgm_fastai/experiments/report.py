@@ -1,4 +1,4 @@
-"""One HTML file that says what fine-tuning has come to
+"""Write the results of fine-tuning to one HTML file
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/experiments/report.html.md"""
 
@@ -30,10 +30,10 @@ from ..viz.style import colours, legend_above, orange, percent_axis, plain_axes
 
 # %% ../../nbs/api/experiments/report.ipynb #b1bf4da0
 def trust_table(
-    predictions:pd.DataFrame, # A row for each test picture, with `ood`, `true`, `predicted` and `confidence`
-    edges=(0, .5, .7, .9, .97, 1.), # Ends of the ranges of confidence, rising (`ValueError` where they do not)
-)->pd.DataFrame: # A row for each range: `low`, `high`, `id_n`, `id_right`, `ood_n`, `ood_right`
-    "How many pictures each range of confidence has, and which share of them is right, 0 to 1 (NaN for no pictures)"
+    predictions:pd.DataFrame, # One row for each test image, with `ood`, `true`, `predicted` and `confidence`
+    edges=(0, .5, .7, .9, .97, 1.), # Ends of the ranges of confidence, increasing (otherwise a `ValueError`)
+)->pd.DataFrame: # One row for each range: `low`, `high`, `id_n`, `id_right`, `ood_n`, `ood_right`
+    "Count test images by range of confidence, with the share that is right, 0 to 1 (NaN for no images)"
     bins = [*edges[:-1], np.nextafter(edges[-1], np.inf)]
     place = pd.cut(predictions.confidence.clip(upper=1), bins, right=False, labels=False)
     right, ood = predictions.true == predictions.predicted, predictions.ood.astype(bool)
@@ -46,7 +46,7 @@ def trust_table(
 
 # %% ../../nbs/api/experiments/report.ipynb #63057ae2
 def _text(value):
-    "What a cell of a table says"
+    "Format a value for a cell of a table"
     if isinstance(value, float): return "" if np.isnan(value) else f"{value:.6g}"
     return f"{value:,}" if isinstance(value, (int, np.integer)) and not isinstance(value, bool) else escape(str(value))
 
@@ -55,7 +55,7 @@ def _percent(share): return "–" if np.isnan(share) else f"{100*share:.1f} %"
 def _scrolled(content): return f'<div class="scroll" tabindex="0">{content}</div>'
 
 def _table(frame, kind, badges=(), **kwargs):
-    "A table as HTML that scrolls in a box of its own; `badges` is HTML beside the names of the rows"
+    "Format a table as HTML in a box that scrolls; `badges` is HTML after the names of the rows"
     safe = frame.map(_text)
     safe.index = [escape(str(n)) + b for n,b in zip(frame.index, list(badges) or [""]*len(frame))]
     safe.columns = pd.Index([escape(str(c)) for c in frame.columns], name=frame.index.name)
@@ -67,7 +67,7 @@ _unsaid = "Creator", "Date", "Format", "Type"                                 # 
 _svg = {"svg.fonttype": "none", "svg.hashsalt": "report"}                     # text as text; the same ids every time
 
 def _figure(axes, alt, wide=False):
-    "A matplotlib figure as HTML, and closed"
+    "Convert a matplotlib figure to HTML, and close it"
     figure, file = np.ravel(axes)[0].figure, io.StringIO()
     with plt.rc_context(_svg):
         figure.savefig(file, format="svg", transparent=True, metadata=dict.fromkeys(_unsaid))
@@ -77,7 +77,7 @@ def _figure(axes, alt, wide=False):
     return f'<figure class="wide">{_scrolled(svg)}</figure>' if wide else f"<figure>{svg}</figure>"
 
 def _thumbnail(row, picture_of):
-    "The example of a prediction as HTML; empty where there is no picture"
+    "Convert the image of a prediction to HTML; empty without an image"
     image = picture_of(row.domain, row.item) if picture_of else Image.open(row.picture) if row.picture else None
     if image is None: return ""
     image, file = image.convert("RGB"), io.BytesIO()
@@ -129,25 +129,25 @@ def _section(title, *parts): return f"<section><h2>{title}</h2>{''.join(parts)}<
 def _note(text): return f'<p class="note">{escape(text)}</p>'
 
 def _lost(results):
-    "Method → in words, how many of its runs have diverged; only methods of which some have"
+    "Describe how many runs of each method diverged, for methods with diverged runs"
     runs = results.trained[results.trained.chosen].groupby("method").diverged.agg(["sum", "size"])
     return {m: "diverged" if n == of else f"{n} of {of} runs diverged" for m,n,of in runs.itertuples() if n}
 
 def _sound(results):
-    "The methods of which a run has not diverged, and the one that others are compared with, or None"
+    "List methods with a run that did not diverge, and the one that others are compared with, or None"
     lost = _lost(results)
     sound = [m for m in results.labels if lost.get(m) != "diverged"]
     return sound, next((m for m in (results.base, "lp", *sound) if m in sound), None)
 
 # %% ../../nbs/api/experiments/report.ipynb #6a974c11
 def _outcome(results, model):
-    "The sentence below the title"
+    "Write the sentence below the title"
     by, (sound, base) = by_domain(results).mul(100).round(1), _sound(results)
-    if not sound: return "<p class=lead>All methods have diverged: a lower learning rate may help.</p>"
+    if not sound: return "<p class=lead>All methods have diverged: try a lower learning rate.</p>"
     others = by.shape[1] - 2
     best = model or by.loc[sound, "OOD mean" if others else by.columns[0]].idxmax()
     name, versus = results.labels[best], [m for m in (base, "lp") if m in sound and m != best][:1]
-    why = "Kept for use, by its validation accuracy" if model else "Most accurate on the test pictures"
+    why = "Kept for use, for its validation accuracy" if model else "Most accurate on the test images"
     where = by.columns[0], f"{others} other domains on average" if others > 1 else by.columns[1]
     def numbers(m): return [f"{v:.1f} %" for v in by.loc[m].iloc[[0, -1] if others else [0]]]
     found = " and ".join(f"<b>{n}</b> on {escape(w)}" for n,w in zip(numbers(best), where))
@@ -156,7 +156,7 @@ def _outcome(results, model):
 
 # %% ../../nbs/api/experiments/report.ipynb #333775ed
 def _comparison(results, model):
-    "The table, the kept model and diverged ones marked"
+    "Write the table, with the kept model and diverged methods marked"
     table, domains = comparison_table(results, _sound(results)[1], detail=True), by_domain(results).columns
     lost = _lost(results)
     badges = ['<b class="kept">kept for use</b>' if m == model else "" for m in results.labels]
@@ -168,13 +168,13 @@ def _comparison(results, model):
 
 # %% ../../nbs/api/experiments/report.ipynb #020f02ad
 def _apart(places, gap):
-    "Places on a line, moved so that none is nearer than `gap` to another"
+    "Move places on a line until all are at least `gap` apart"
     order, moved = np.argsort(places, kind="stable"), np.array(places, dtype=float)
     for low,high in zip(order, order[1:]): moved[high] = max(moved[high], moved[low] + gap)
     return moved - (moved - places).mean()
 
 def _name_points(ax, found, shades):
-    "The names of points on the right of the axes, each with a line to its point"
+    "Write the names of points to the right of the axes, each with a line to its point"
     low, high = ax.get_ylim()
     places = _apart((found.ood_mean - low)/(high - low), .062)
     for row,place,colour in zip(found.itertuples(), places, shades):
@@ -184,7 +184,7 @@ def _name_points(ax, found, shades):
 
 # %% ../../nbs/api/experiments/report.ipynb #3a80f819
 def _plot_sides(results, model):
-    "ID accuracy against OOD accuracy, a named point for each method that has not diverged; the axes"
+    "Plot ID against OOD accuracy, one named point for each method that did not diverge; return the axes"
     found, id = summary(results), by_domain(results).columns[0]
     found = found.loc[_sound(results)[0]].dropna(subset=["id_mean", "ood_mean"])
     shades = [orange if m == model else "0.45" if m == "lp" else colours[0] for m in found.index]
@@ -199,11 +199,11 @@ def _plot_sides(results, model):
     return ax
 
 def _sides(results, model):
-    "The plot, where there are OOD domains and a method to draw"
+    "Write the section of the plot, if there are OOD domains and a method to draw"
     sound = _sound(results)[0]
     if not results.tested.ood.any() or not sound: return ""
     several, lost = results.about["seeds"] > 1, [label for m,label in results.labels.items() if m not in sound]
-    said = "Lines are as long as the standard deviation." if several else "One seed: small differences may be chance."
+    said = "Bars show the standard deviation." if several else "One seed: small differences may be chance."
     not_drawn = f" Diverged, and not drawn: {', '.join(lost)}." if lost else ""
     drawn = _figure(_plot_sides(results, model), "ID accuracy against OOD accuracy, a point for each method")
     return _section("In and out of distribution",
@@ -211,7 +211,7 @@ def _sides(results, model):
 
 # %% ../../nbs/api/experiments/report.ipynb #c2406d72
 def _top_layers(interp):
-    "The ten layers with the largest share of the change, as texts"
+    "Format the ten layers with the largest share of the change"
     top = interp.top_changes(10)
     texts = {c: top[c].map("{:.2%}".format) for c in ("change", "allowed", "share", "together")}
     shown = top[["weights"]].assign(**texts, state=top.state)
@@ -220,7 +220,7 @@ def _top_layers(interp):
 
 # %% ../../nbs/api/experiments/report.ipynb #a5ea0aed
 def _radii(files, labels, types):
-    "A picture and a table for each method that has a radius"
+    "Write a plot and a table for each method that has a radius"
     parts = []
     for method,file in files.items():
         interp = RadiiInterpretation.from_file(file)
@@ -231,13 +231,13 @@ def _radii(files, labels, types):
         parts += [f"<h3>{escape(label)}</h3>", _figure(interp.plot_blocks(), alt, wide=True),
                   _table(_top_layers(interp), "layers")]
     return _section("Where the model changed", parts and _note(
-        "The blocks of the model, input on top, with a cell for each layer: the stronger its colour, the more of its "
-        "radius it used, or the more of its way it kept. Changes are relative to the pretrained weights. Below, the "
-        "layers with the largest share of the whole change; together: the share of a layer and all above it."), *parts)
+        "Blocks of the model, input at the top, with one cell for each layer. Stronger colour: the layer used more "
+        "of its radius, or kept more of its change. Changes are relative to the pretrained weights. The table lists "
+        "the layers with the largest share of the whole change; together: the sum of the shares so far."), *parts)
 
 # %% ../../nbs/api/experiments/report.ipynb #933590bd
 def _plot_trust(predictions):
-    "Confidence against the share that is right, in bins that hold a hundredth of the pictures or more; the axes"
+    "Plot confidence against the share that is right, in bins with 1 % of the images or more; return the axes"
     ax, id = plt.subplots(figsize=(4.6, 4.3), layout="constrained")[1], predictions.domain[~predictions.ood].iloc[:1]
     ax.plot([0, 1], [0, 1], color="0.6", lw=.8, ls="--", zorder=0)
     known = predictions.assign(right=predictions.true == predictions.predicted).dropna(subset="confidence")
@@ -258,20 +258,20 @@ def _plot_trust(predictions):
 
 # %% ../../nbs/api/experiments/report.ipynb #93f1014f
 def _calibration(predictions, label):
-    "The reliability plot, and the table by confidence"
+    "Write the reliability plot and the table by confidence"
     rows = trust_table(predictions)
     names = [f"{100*r.low:g}–{100*r.high:g} %" for r in rows.itertuples()]
     columns = {f"{s.upper()} {what}": values for s in ("id", "ood") for what,values in dict(
-        pictures=rows[f"{s}_n"], right=rows[f"{s}_right"].map(_percent)).items()}
+        images=rows[f"{s}_n"], right=rows[f"{s}_right"].map(_percent)).items()}
     shown = pd.DataFrame(columns).set_axis(pd.Index(names, name="confidence"))
     plot = _figure(_plot_trust(predictions), "Confidence against the share of predictions that is right, ID and OOD")
-    said = (f"{label}: how often it is right where it says that it is so sure. Below the dashed line it is too sure. "
-            "A dot is the larger, the more pictures it stands for.")
+    said = (f"{label}: how often predictions are right at each level of confidence. Below the dashed line the model is "
+            "overconfident. Larger dots stand for more images.")
     return _section("Calibration", _note(said), f'<div class="pair">{plot}<div>{_table(shown, "trust")}</div></div>')
 
 # %% ../../nbs/api/experiments/report.ipynb #7663f669
 def _confusions(predictions, label, picture_of):
-    "The ten pairs of classes with the most errors"
+    "Write the ten pairs of classes with the most errors"
     wrong, cards = predictions[predictions.true != predictions.predicted], []
     pairs = wrong.groupby(["true", "predicted"]).size().sort_values(ascending=False, kind="stable")
     for (true,predicted),n in pairs.iloc[:10].items():
@@ -281,36 +281,36 @@ def _confusions(predictions, label, picture_of):
         shown = "".join(_thumbnail(row, picture_of) for row in examples.itertuples())
         cards.append(f"<div><b>{escape(true)} → {escape(predicted)}</b><p class=note>{n} error{'s'*(n > 1)}: "
                      f'{escape(where)}</p><div class="row">{shown}</div></div>')
-    said = (f"{label}: the true class → what it was taken for, with {len(wrong):,} errors in {len(predictions):,} "
-            "pictures. Examples are those with the highest confidence, which stands below each.")
+    said = (f"{label}: the true class → the predicted class, with {len(wrong):,} errors in {len(predictions):,} "
+            "images. The examples have the highest confidence, given below each.")
     return _section("Worst confusions", _note(said), f'<div class="cards">{"".join(cards)}</div>')
 
 # %% ../../nbs/api/experiments/report.ipynb #a9c0bc4a
 def _predicted(results, predictions, model, picture_of):
-    "The sections about predictions, of the kept model where there are some, else of the first method"
+    "Write the sections about predictions: of the kept model if it has some, else of the first method"
     method = model if model in predictions else next(iter(predictions))
     rows, label = predictions[method], results.labels.get(method, method)
     return [_calibration(rows, label), _confusions(rows, label, picture_of)] if len(rows) else []
 
 def _versions(about):
-    "What the results were made with"
+    "List the versions that the results were computed with"
     names = dict(tpgm_fastai="version", torch="torch", fastai="fastai")
     return ", ".join(f"{name} {about[key]}" for name,key in names.items() if key in about)
 
 # %% ../../nbs/api/experiments/report.ipynb #47282433
 def write_report(
-    results:Results, # Of `compare`, one seed or several
-    file, # Where the HTML goes
+    results:Results, # Results of `compare`, with one seed or several
+    file, # HTML file to write
     *,
     title:str, # Heading
     predictions:dict=None, # Method → its predictions, as in `trust_table`, the ID domain first
     radii:dict=None, # Method → file with its radii; those without a finite radius are left out
     types:dict=None, # Layer → its type, for the tables of layers
-    settings:dict=None, # Name → value of every setting that decides the result
+    settings:dict=None, # Name → value of every setting that affects the result
     model:str=None, # Key of the method whose model is kept for use
-    picture_of=None, # Called with a domain and `item`, returns a PIL image or None; None to open the file `picture`
+    picture_of=None, # Called with a domain and `item`, returns a PIL image or None; None: open the file `picture`
 )->Path: # The file
-    "Write one HTML file with all that was found; a section is left out where its input is missing"
+    "Write the results to one HTML file; leave out sections without input (`ValueError` for an unknown `model`)"
     if model not in (None, *results.labels):
         raise ValueError(f"There is no method {model!r}: {did_you_mean(model, results.labels)}")
     sections = [_comparison(results, model), _sides(results, model), _radii(radii or {}, results.labels, types)]

@@ -1,4 +1,4 @@
-"""Methods of robust fine-tuning on one task, from one start
+"""Run any method of robust fine-tuning on one task, from the same start
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/experiments/run.html.md"""
 
@@ -42,8 +42,8 @@ from fastai.callback import schedule # fit_one_cycle
 # %% ../../nbs/api/experiments/run.ipynb #7ec634b5
 load_room("tpgm_fastai.callback")
 
-def methods_table()->pd.DataFrame: # One row a method, those without a paper first
-    "The methods that are registered"
+def methods_table()->pd.DataFrame: # One row for each method, those without a paper first
+    "List the registered methods"
     def row(m):
         return dict(label=m.label, paper=m.paper, what=m.help, radius_data=m.needs_radius_data, default=m.default)
     return pd.DataFrame({k: row(methods[k]) for k in method_keys()}).T.rename_axis("method")
@@ -76,9 +76,9 @@ class _Folder(_Kept):
 def show_setting(
     setting:dict, # Hyper-parameters
     sep:str="", # Between a name and its value
-    between:str=", ", # Between two of them
+    between:str=", ", # Between two hyper-parameters
 )->str:
-    "Hyper-parameters in words"
+    "Format hyper-parameters as text"
     shown = {k: f"{v:g}" if isinstance(v, (int, float)) else str(v) for k,v in setting.items()}
     return between.join(f"{k}{sep}{v}" for k,v in shown.items())
 
@@ -86,33 +86,33 @@ def run_name(
     method:str, # A key of `methods`
     setting:dict, # Its hyper-parameters
     seed:int, # Of the run
-)->str: # Also a file's name
-    "What a finished run goes by"
+)->str: # Usable as a file name
+    "Name a run by method, setting and seed"
     name = "_".join([method, *([show_setting(setting, between="_")] if setting else []), f"seed{seed}"])
     return re.sub(r"[^\w.+-]", "-", name)
 
 def one_cycle(
-    learn:Learner, # At its start
-    epochs:int, # Of training
+    learn:Learner, # Learner to train
+    epochs:int, # Number of epochs
     lr:float, # Highest learning rate
 ):
-    "A tenth of the steps to warm up, then a cosine"
+    "Train with a warm-up over a tenth of the steps, then a cosine decay"
     learn.fit_one_cycle(epochs, lr, pct_start=.1, div=10., moms=(.9, .9, .9))
 
 # %% ../../nbs/api/experiments/run.ipynb #6808de73
 class Run:
-    "A task and a seed, on which methods are tried"
+    "Run methods on one task with one seed"
     def __init__(self,
         task:DomainTask, # Data and learner
         *,
         epochs:int=10, # Epochs of fine-tuning
-        seed:int=0, # Of the head, the batches and the augmentation
-        train_bn:bool=False, # Let BatchNorm's running statistics follow the batches
-        folder=None, # Where finished runs are kept; None for memory
+        seed:int=0, # Seed of the head, the batches and the augmentation
+        train_bn:bool=False, # Update BatchNorm's running statistics during training
+        folder=None, # Folder for finished runs; None to keep them in memory
         methods:dict=methods, # Key → `MethodInfo`
-        schedule:Callable=one_cycle, # How a learner is trained: called with it, the epochs and a learning rate
-        quiet:bool=False, # Without progress bars and lines
-        checkpoints:bool=False, # With a folder: keep checkpoints, from which a run that was stopped goes on to the bit
+        schedule:Callable=one_cycle, # Function that trains: called with the learner, the epochs and a learning rate
+        quiet:bool=False, # No progress bars and no lines
+        checkpoints:bool=False, # With a folder: keep checkpoints, from which an interrupted run resumes
     ):
         store_attr(but="folder")
         self.kept, self.seconds = _Folder(folder) if folder else _Kept(), 0.  # of finished runs, where they took others
@@ -121,9 +121,9 @@ class Run:
 # %% ../../nbs/api/experiments/run.ipynb #bfce44f1
 @patch
 def reseed(self:Run,
-    order:int=0, # Which order of batches the seed gives: 0 for its own, 1 for another, and so on
+    order:int=0, # Order of batches: 0 for that of the seed, 1, 2, … for others
 ):
-    "Start all random numbers afresh, those of loaders included: a method must not depend on what was tried before it"
+    "Reset all random numbers, those of loaders included, so that no method depends on earlier runs"
     seed = self.seed + 1000*order
     set_seed(seed)
     for dl in (*self.task.dls.loaders, self.task.radius_dl):
@@ -132,9 +132,9 @@ def reseed(self:Run,
 @patch
 def learner(self:Run,
     state:dict=None, # State dict to load; None for the pretrained body with a new head
-    cbs=None, # Callbacks, which are attached after that
+    cbs=None, # Callbacks, attached after the state is loaded
 )->Learner:
-    "A new learner"
+    "Make a new learner"
     self.reseed()
     learn = self.task.learner()
     if self.train_bn: learn.remove_cb(BatchNormEval)
@@ -151,7 +151,7 @@ def start(self:Run)->dict:
 # %% ../../nbs/api/experiments/run.ipynb #12cec7ab
 @patch
 def _watchers(self:Run):
-    "Callbacks that every fit has"
+    "Make the callbacks of every fit"
     self.fits += 1
     keep = self.checkpoints and self.kept.folder
     folder = self.kept.file(self.going, f"-part{self.fits}") if keep else None
@@ -160,7 +160,7 @@ def _watchers(self:Run):
 
 @patch
 def _keep_log(self:Run, learn):
-    "With a folder: losses and metrics of every epoch, as a table"
+    "With a folder: write losses and metrics of every epoch as a table"
     if not self.kept.folder: return
     columns, rows = learn.recorder.metric_names[1:-1], learn.recorder.values
     table = pd.DataFrame([list(v) for v in rows], columns=columns).rename_axis("epoch")
@@ -169,7 +169,7 @@ def _keep_log(self:Run, learn):
 @patch
 @contextmanager
 def _training(self:Run, key):
-    "While a run trains; it may have another trained meanwhile"
+    "Mark a run as the one that trains; runs may be nested"
     was, self.going, self.fits = (self.going, self.fits), key, 0
     try: yield
     finally: self.going, self.fits = was
@@ -181,17 +181,17 @@ def fit(self:Run,
     cbs=None, # Callbacks
     *,
     prepare:Callable=None, # Called with the learner before training
-    probed:bool=True, # Start from the probed head, otherwise from a new one
-    order:int=0, # Which order of batches, as in `reseed`
+    probed:bool=True, # Start from the probed head; otherwise from a new one
+    order:int=0, # Order of batches, as in `reseed`
 )->Learner:
-    "Fine-tune, as `schedule` says"
+    "Fine-tune with `schedule`"
     learn = self.learner(self.start if probed else None, cbs)
     if prepare: prepare(learn)
     self.reseed(order)
     began, watchers = time.perf_counter(), self._watchers()
     with learn.no_logging(), learn.added_cbs(watchers):
         try: self.schedule(learn, self.epochs, lr)
-        except FloatingPointError: pass # the weights are NaN: `train` says so
+        except FloatingPointError: pass # the weights are NaN: `train` reports it
     self._keep_log(learn)
     self.seconds += max(0., watchers[1].spent - (time.perf_counter() - began)) # before it was stopped
     return learn
@@ -202,7 +202,7 @@ def train(self:Run,
     name:str, # A key of `methods`
     **setting # Learning rate `lr` and the method's own hyper-parameters
 )->tuple: # The learner; a dict of `valid` (accuracy, 0 to 1), `seconds`, `diverged`
-    "Run one method; the seconds begin with the probed head, and include the finished runs it uses"
+    "Run one method; its seconds start after the probe and include the finished runs that it uses"
     if name != "lp": self.start                                               # probed before the clock starts
     began, before = time.perf_counter(), self.seconds
     with self._training(run_name(name, setting, self.seed)): learn = self.methods[name](self, **setting)
@@ -217,7 +217,7 @@ def finished(self:Run,
     name:str, # A key of `methods`
     **setting # Learning rate `lr` and the method's own hyper-parameters
 )->tuple: # State dict; result, as of `train`
-    "What a method has come to that is run now, or has been"
+    "Return the result of a method; run it if it is not finished yet"
     key, began, before = run_name(name, setting, self.seed), time.perf_counter(), self.seconds
     if key not in self.kept: self.kept.keep(key, *self.train(name, **setting), model_about(self.task, method=name))
     state, result = self.kept[key]

@@ -1,4 +1,4 @@
-"""What is seen of a run while it trains, and what a checkpoint keeps of its time
+"""Progress bars, log lines, interrupts, and the time of a run that a checkpoint keeps
 
 Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/experiments/watch.html.md"""
 
@@ -20,14 +20,14 @@ from fastcore.imports import IN_NOTEBOOK
 
 # %% ../../nbs/api/experiments/watch.ipynb #c3e00006
 def bars_are_seen()->bool:
-    "Whether somebody looks: output goes to a terminal or a notebook"
+    "Whether output goes to a terminal or a notebook"
     return bool(IN_NOTEBOOK) or sys.stdout.isatty()
 
 class EpochLines(Callback):
-    "A line for every epoch: losses and metrics"
+    "Print a line for every epoch, with losses and metrics"
     order = Recorder.order + 1
     def __init__(self,
-        begins:str, # The beginning of the line
+        begins:str, # Start of the line
     ): self.begins = begins
 
     def after_epoch(self):
@@ -43,7 +43,7 @@ _interrupted = Event()
 
 @contextmanager
 def hearing_interrupts():
-    "Ctrl-C ends training, even where a library swallows the exception: then at the next batch (in the main thread)"
+    "End training on Ctrl-C, at the next batch if a library swallows the exception (in the main thread only)"
     if current_thread() is not main_thread(): return (yield)
     def heard(*_):
         _interrupted.set()
@@ -55,7 +55,7 @@ def hearing_interrupts():
         _interrupted.clear()
 
 class Clock(Callback):
-    "Seconds of a fit, which a checkpoint keeps"
+    "Measure the seconds of a fit; checkpoints keep them"
     spent = last = 0.
     def before_fit(self): self.last = time.perf_counter()
     def after_batch(self):
