@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 # How much a hit counts, by the first pattern that its address has: what a newcomer reads before what a developer does
 KINDS = [(r"^(index|help/|tutorials/)", 1.), (r"^explanations/", .9), (r"^api/(all|cli|methods/|callback/|trainers/)", .8),
-         (r"^api/(tasks|models|evaluate|viz)/", .7), (r"^api/", .4), (r"^verification/", .3)]
+         (r"^api/viz/", .8), (r"^api/(tasks|models|evaluate)/", .7), (r"^api/", .4), (r"^verification/", .3)]
 HOOK = re.compile(r"\.(_\w*|(before|after)_\w+)$")
 SILENT = {"script", "style", "svg", "button", "nav", "summary"}
 VOID = {"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"}

@@ -1,7 +1,7 @@
 """Check the shape of code cells: `python .ci/style.py [NOTEBOOK...]`.
 
 A line that readers see has at most 88 columns, any other 120, and a cell 25 lines; lines that begin with `#|` are not
-counted. On a page of the reference a cell with an import computes nothing: to build the documentation, such cells are
+counted. No stored output names a folder of the machine that made it. On a page of the reference a cell with an import computes nothing: to build the documentation, such cells are
 run, and no other."""
 import ast, sys
 from contextlib import suppress
@@ -39,6 +39,8 @@ def faults(path):
             if len(l) > most: yield f"cell {c.idx_}, {c.id}, line {i}", f"{len(l)} columns, {most} allowed"
         if reference and not EXPORTED & c.directives_.keys() and c.directives_.get("eval") != "false" and mixed(c.source):
             yield f"cell {c.idx_}, {c.id}", "an import and other code: give imports a cell of their own"
+        stored = "".join("".join(o.get("text", "")) for o in c.get("outputs", []))
+        if "/site-packages/" in stored or str(ROOT) in stored: yield f"cell {c.idx_}, {c.id}", "a stored output names a folder of the machine that made it"
         if len(lines) > LINES: yield f"cell {c.idx_}, {c.id}", f"{len(lines)} lines, {LINES} allowed"
 
 def main(args):

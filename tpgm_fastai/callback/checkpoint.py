@@ -263,7 +263,7 @@ def _with_events(self:CheckpointCallback, f, event_type, ex, final=noop):
     elif event_type == "train": go(self._train)
     elif event_type != "epoch" or not self.pending or self.learn.epoch >= self.pending["at"].epoch: go(f)
     elif (bar := getattr(getattr(self.learn, "progress", None), "mbar", None)) is not None:
-        bar.update(self.learn.epoch)                                          # fastprogress cannot begin later than at 0
+        bar.update(self.learn.epoch)                                          # fastprogress must begin at 0
 
 # %% ../../nbs/api/callback/checkpoint.ipynb #9b42f3c8
 @patch

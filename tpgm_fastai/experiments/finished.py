@@ -70,8 +70,8 @@ def _python(text): return f"```python\n{text}\n```"
 def _loading(about, folder):
     "Write the part of README.md about the model"
     if not about.get("arch"):
-        return ("`model.safetensors` holds the weights of the benchmark's own network. The benchmark has no image files, "
-                "so `tpgm-predict` does not apply to it.")
+        return ("`model.safetensors` holds the weights of the benchmark's own network. The benchmark has no image "
+                "files, so `tpgm-predict` does not apply to it.")
     classes = ", ".join(about["classes"][:6]) + (", …" if len(about["classes"]) > 6 else "")
     known = about | dict(n=len(about["classes"]), classes=classes, folder=folder)
     library = _timm if about["library"] == "timm" else _torchvision

@@ -144,6 +144,7 @@ def _check_size(visual, args):
     if got != want:
         raise ValueError(f"The encoder is made for images of {want[0]}×{want[1]} pixels, not {got[0]}×{got[1]}: "
                          "pass size=, or change the item transforms.")
+_check_size.run_radius = False # it checks the images, and a radius pass has the same
 
 # %% ../../nbs/api/models/clip.ipynb #324b247b
 def _head(head, features, n):
