@@ -39,7 +39,7 @@ def fold(html):
 def notebook_links(path, cfg):
     "A line for a tutorial: open it in Colab, or download it"
     colab = f"https://colab.research.google.com/github/{cfg.user}/{cfg.repo}/blob/{cfg.branch}/{cfg.nbs_path.name}/{path.as_posix()}"
-    return markdown(f"[Open in Colab]({colab}){{.notebook-link}} [Download the notebook]({path.name}){{.notebook-link download='{path.name}'}}\n")
+    return markdown(f'[Open in Colab]({colab}){{.notebook-link}} [Download the notebook]({path.name}){{.notebook-link download="{path.name}"}}\n')
 
 def included(path, root):
     "Replace `{{< include FILE >}}` by the file, whose path is from the repository's root; links to files of the repository lead to its pages"

@@ -80,6 +80,7 @@ def _broadcast(self, t, rank):
     return t.tolist()
 
 # %% ../../nbs/api/callback/radius_data.ipynb #b4cf1c53
+_all_ = ["RadiusData"]
 RadiusData = DataLoader|Iterable|float|str # Type of the argument `dl` of callbacks and of methods of `Learner`
 
 def _pick(items, idxs): return items.iloc[idxs] if hasattr(items, "iloc") else L(items)[idxs]
