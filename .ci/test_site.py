@@ -113,7 +113,7 @@ RAW = r"""() => { const bad = [], walk = document.createTreeWalker(document.quer
         if (/ at 0x[0-9a-f]{6,}/.test(n.data) || (!n.parentElement.closest('pre, code, .katex, .math') && /\]\(|\]\[|\*\*\S|^#+ |^:::|{\.\w/.test(n.data))) bad.push(n.data) }
     return bad.map(s => s.trim().slice(0, 120)) }"""
 # Code that a reader must scroll to read, on a screen
-LONG = """() => [...document.querySelectorAll('main pre.sourceCode')].filter(e => e.offsetParent && e.scrollWidth > e.clientWidth + 1).map(e =>
+LONG = """() => [...document.querySelectorAll('main pre.sourceCode')].filter(e => !e.closest('details:not([open])') && e.scrollWidth > e.clientWidth + 1).map(e =>
     e.innerText.split('\\n').sort((a, b) => b.length - a.length)[0].slice(0, 140))"""
 # What reaches over the edge of the window and can't be scrolled to inside its own box, its own size aside
 WIDER = """() => { const w = document.documentElement.clientWidth, bad = document.documentElement.scrollWidth > w ? ['the page itself'] : [];

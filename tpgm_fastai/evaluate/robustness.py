@@ -60,7 +60,7 @@ def wise_curve(
     start, # Before fine-tuning, with a trained head: a copied state dict or a module
     tuned, # After fine-tuning: a state dict or a module
     domains:dict, # Domain → loader with labels; the ID domain first
-    alphas=np.linspace(0, 1, 11), # Weights of the fine-tuned model, 0 to 1
+    alphas=tuple(i/10 for i in range(11)), # Weights of the fine-tuned model, 0 to 1
 )->pd.DataFrame: # Rows: `alpha`; columns: domains and `OOD mean`: accuracies, 0 to 1
     "Evaluate every domain along the line between two models (`ValueError` if they do not fit each other)"
     alphas, rows = list(alphas), {}
