@@ -120,7 +120,9 @@ def main():
     if not site.exists(): return rc or 1
     if args.katex: vendor_katex(site, args.katex)
     finish(site, urlsplit(cfg.doc_url).path.rstrip("/") + "/")
-    for p in (cfg.nbs_path/"tutorials").glob("*.ipynb"): shutil.copy(p, site/"tutorials")
+    for p in (cfg.nbs_path/"tutorials").glob("*.ipynb"):
+        shutil.copy(p, site/"tutorials")
+        rewrite(site/"tutorials"/f"{p.stem}.html", lambda s: re.sub(r'<a [^>]*download="[^>]*>', lambda m: m[0].replace(f"{p.stem}.html", p.name), s))
     write_index(site)
     shutil.rmtree(cfg.doc_path, ignore_errors=True)
     shutil.move(site, cfg.doc_path)
