@@ -52,7 +52,7 @@ def beside(results, folder):
 
 def picture(results):
     "The first picture of README.md"
-    axs = plt.subplots(1, 2, figsize=(8.4, 3.2), sharex=True, layout="constrained")[1]
+    axs = plt.subplots(1, 2, figsize=(8.4, 3.6), sharex=True, layout="constrained")[1]
     plot_rates(results, names=["fine_tune_tpgm", "lp_ft", "wise", "tpgm_authors", "lp_ft_capped", "capped_wise"], axs=axs, floor=74)
     file = HERE.parent/"nbs"/"images"/"rates.png"
     file.parent.mkdir(exist_ok=True)
