@@ -42,8 +42,10 @@ def notebook_links(path, cfg):
     return markdown(f'[Open in Colab]({colab}){{.notebook-link}} [Download the notebook]({path.name}){{.notebook-link download="{path.name}"}}\n')
 
 def included(path, root):
-    "Replace `{{< include FILE >}}` by the file, whose path is from the repository's root; links to files of the repository lead to its pages"
-    def text(m): return re.sub(r"\]\((?!\w+:|#)(?:\./)?", f"]({root.git_url}/blob/{root.branch}/", (root.config_path/m[1]).read_text(encoding="utf-8"))
+    "Replace `{{< include FILE >}}` by the file without its title, whose path is from the repository's root; links to files of the repository lead to its pages"
+    def text(m):
+        body = re.sub(r"\A# .*\n", "", (root.config_path/m[1]).read_text(encoding="utf-8"))
+        return re.sub(r"\]\((?!\w+:|#)(?:\./)?", f"]({root.git_url}/blob/{root.branch}/", body)
     rewrite(path, lambda s: re.sub(r"{{< include (?:\.\./)*(\S+) >}}", text, s))
 
 def stage(src, dst, cfg):

@@ -3,9 +3,10 @@ import json, re
 from html.parser import HTMLParser
 
 # How much a hit counts, by the first pattern that its address has: what a newcomer reads before what a developer does
-KINDS = [(r"^(index|help/|tutorials/)", 1.), (r"^explanations/", .9), (r"^api/(all|cli|methods/|callback/|trainers/)", .8),
-         (r"^api/viz/", .8), (r"^api/(tasks|models|evaluate)/", .7), (r"^api/", .4), (r"^verification/", .3)]
+KINDS = [(r"^(index|help/|tutorials/)", 1.), (r"^(explanations|api/viz)/", .9), (r"^api/(all|cli|methods/|callback/|trainers/)", .8),
+         (r"^api/(tasks|models|evaluate)/", .7), (r"^api/", .4), (r"^verification/", .3)]
 HOOK = re.compile(r"\.(_\w*|(before|after)_\w+)$")
+BLOCKS = re.compile("h[1-6]|p|li|div|t[dhr]|dt|dd|blockquote|figcaption") # their words do not touch those before
 SILENT = {"script", "style", "svg", "button", "nav", "summary"}
 VOID = {"area", "br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"}
 
@@ -20,6 +21,7 @@ class Sections(HTMLParser):
         attrs = dict(attrs)
         if re.fullmatch("h[2-6]", tag) and "data-anchor-id" in attrs and self.within("main"):
             self.found.append(dict(id=attrs["data-anchor-id"], section="", text=[], code=[], inside=self.within("details.inside")))
+        if BLOCKS.fullmatch(tag): self.found[-1]["text"].append(" ")
         if tag not in VOID: self.open.append(f"{tag} {tag}.{attrs.get('class') or ''}")
     def handle_endtag(self, tag):
         while tag not in VOID and self.open and self.open.pop().split()[0] != tag: pass

@@ -175,7 +175,7 @@ def test_from_home_to_the_tutorial_to_the_reference_by_clicks(tab):
     page.wait_for_url("**#tpgmcallback")
     assert in_sight(page, "#tpgmcallback")
     source = page.locator("main a", has_text="source").first.get_attribute("href")
-    assert re.fullmatch(r"https://github\.com/.+/tpgm_fastai/(methods|callback)/tpgm\.py#L\d+", source), source
+    assert re.fullmatch(r"https://github\.com/.+/tpgm_fastai/callback/tpgm\.py#L\d+", source), source
 
 def test_the_menus_of_a_phone_lead_to_the_same_places(tab):
     t = tab(NARROW, has_touch=True)
@@ -194,7 +194,7 @@ def test_search_finds_the_callback_and_lands_on_it(tab):
     page = t.open("tutorials/quickstart.html")
     page.keyboard.press("/")
     page.keyboard.type("TPGMCallback")
-    expect(page.locator(".search-result").first).to_be_visible()
+    expect(page.locator(".search-result").first).to_have_attribute("href", re.compile(r"#tpgmcallback$"))
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/{CALLBACK}#tpgmcallback")
     assert in_sight(page, "#tpgmcallback")
@@ -224,6 +224,11 @@ def test_search_finds_what_a_maintainer_would_name(tab):
     page = t.open("404.html")
     wrong = {q: found for q,where in FINDS.items() if not {*where.split()} & {*(found := [h.removeprefix(t.home) for h in hits(page, q)])}}
     assert not wrong, "\n".join(f"{q}: {found}, not {FINDS[q]}" for q,found in wrong.items())
+
+@pytest.mark.parametrize("word,where", [("fine_tune_tpgm", "api/callback/recipe"), ("radii", "api/viz/radii"), ("quickstart", "tutorials/quickstart")])
+def test_search_puts_the_best_page_first(tab, word, where):
+    t = tab()
+    assert hits(t.open("404.html"), word)[0].removeprefix(t.home) == where
 
 def test_snippets_are_plain_text(tab):
     page = tab().open()
