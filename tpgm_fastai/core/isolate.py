@@ -13,7 +13,6 @@ import sys
 import warnings
 from collections import OrderedDict
 from contextlib import contextmanager
-from copy import copy
 from functools import partial
 from weakref import WeakKeyDictionary
 
@@ -24,23 +23,24 @@ from torch.nn.modules import module as torch_module
 from .parameters import unwrap
 
 # %% ../../nbs/api/core/isolate.ipynb #3db20a38
-_containers = dict, OrderedDict, list, set
+_containers = {dict, OrderedDict, list, set}
 
 def _replace(there, was):
     if isinstance(there, list): there[:] = was
-    else:
+    elif there or was:
         there.clear()
         there.update(was)
 
-def _collections(m):
-    "Return collections that a module may fill, except its parameters, which `fully_shard` replaces by turns"
-    return [v for k,v in vars(m).items() if type(v) in _containers and k != "_parameters"]
+def _contents(model):
+    "Return attributes and collections of modules with copies; not parameters, which `fully_shard` replaces by turns"
+    attrs = [vars(m) for m in model.modules()]
+    held = [v for d in attrs for k,v in d.items() if type(v) in _containers and k != "_parameters"]
+    return [(c, c.copy() if c else ()) for c in attrs + held]                 # most are empty
 
 @contextmanager
 def _eval_mode(model):
     "Switch to evaluation mode; restore attributes and buffers that are set or added within"
-    held = [d for m in model.modules() for d in (vars(m), *_collections(m))]
-    kept = [(d, copy(d)) for d in held]
+    kept = _contents(model)
     model.train()                                                             # drops caches
     model.eval()
     for m in model.modules():
@@ -83,11 +83,15 @@ def kept_rng(
 _kinds = "forward_pre_hooks", "forward_hooks", "backward_pre_hooks", "backward_hooks"
 
 def _hook_tables(model):
-    "Yield names of layers with their hooks, as the dicts that torch reads"
-    for name,m in model.named_modules():
-        for k in _kinds: yield f"{name or 'the model'} ({type(m).__name__})", vars(m).get(f"_{k}")
-    for k in _kinds: yield "every module", getattr(torch_module, f"_global_{k}")
-    for name,p in model.named_parameters(): yield name, p._backward_hooks
+    "Yield names of layers that have hooks, with these, as the dicts that torch reads"
+    modules = [*model.named_modules()]
+    for k in _kinds:
+        for name,m in modules:
+            if t := vars(m).get(f"_{k}"): yield f"{name or 'the model'} ({type(m).__name__})", t
+        if t := getattr(torch_module, f"_global_{k}"): yield "every module", t
+    for name,m in modules:
+        for n,p in m._parameters.items():
+            if p is not None and (t := p._backward_hooks): yield f"{name}.{n}".lstrip("."), t
 
 def _held(model):
     "Yield ids of a model's modules, of their attributes, and of the contents of their collections"
@@ -112,7 +116,7 @@ _told = WeakKeyDictionary()                                                   # 
 
 def _silent(model, tables):
     "Yield names of undeclared hooks that were not warned of before"
-    held, told = {*_held(model)}, _told.setdefault(model, set())
+    held, told = tables and {*_held(model)}, _told.setdefault(model, set())
     for name,h in ((name, h) for name,t in tables for h in t.values()):
         if id(h) in told or _awake(h, held) is not None: continue
         told.add(id(h))
@@ -123,7 +127,7 @@ def warn_of_hooks(
     model:nn.Module, # Model that passes will run through
 ):
     "Warn, once, of hooks that will not run in a pass and do not declare `run_radius`"
-    new = [*_silent(model, [(name, t) for name,t in _hook_tables(model) if t])]
+    new = [*_silent(model, [*_hook_tables(model)])]
     if new:
         some = ", ".join(new[:5]) + " …"*(len(new) > 5)
         warnings.warn(f"These hooks do not run in a radius pass: {some}. If the model or the loss needs a hook, set "
@@ -135,7 +139,7 @@ def asleep(
 ):
     "Disable hooks that only observe, within a `with` block"
     warn_of_hooks(model)
-    kept = [(t, dict(t)) for _,t in _hook_tables(model) if t]
+    kept = [(t, dict(t)) for _,t in _hook_tables(model)]
     held = {*_held(model)} if kept else ()
     try:
         for t,was in kept: _replace(t, {k: h for k,h in was.items() if _awake(h, held)})
