@@ -149,14 +149,16 @@ def difference(one, two):
 @torch.no_grad()
 def tpgm_pass(radii, grads):
     "`TPGM.step_` without forward and backward: the gradients are there already"
-    a, d, measured, r = radii.anchor, radii.displacement, radii.measure(), radii.state['radius']
-    radii._start(measured)
-    d.blend(radii.ratios(measured), radii._room())
+    a, d, r = radii.anchor, radii.displacement, radii.state['radius']
+    radii.follow_()
+    begun = radii._all_begun()
+    measured = d.confine_to(radii._room(), r) if begun else d.measure()
+    if not begun: radii._start(measured)
     grad = radii._radius_grad(d.rows.dots(grads, a.weights, a.values), measured.rows)
     adam_(r, grad, radii.state, radii.lr, where=r.isfinite() & grad.isfinite())
-    d.blend(radii.ratios(measured))
+    radii.confine(measured)
 
-READS_AND_WRITES = dict(add=3, project=3, tpgm=11, ftp=6, spd=8) # Of a set of weights; the second look at a row is free
+READS_AND_WRITES = dict(add=3, project=3, tpgm=9, ftp=6, spd=8) # Of a set of weights; the second look at a row is free
 
 class Pass:
     "What the methods do beside forward and backward, over the weights of one network"

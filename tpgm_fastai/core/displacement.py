@@ -57,6 +57,7 @@ def measure(self:Displacement,
     rows = self.rows.norms(self.anchor.weights, self.anchor.values, out)
     return Measured(rows, self.rows.reduce(rows, "max"))
 
+# %% ../../nbs/api/core/displacement.ipynb #61b21849
 @patch
 @torch.no_grad()
 def confine_(self:Displacement,
@@ -65,6 +66,16 @@ def confine_(self:Displacement,
 )->Measured: # Before the move
     "Project every layer into its ball"
     rows = self.rows.confine_(self.anchor.weights, self.anchor.values, radius, out)
+    return Measured(rows, self.rows.reduce(rows, "max"))
+
+@patch
+@torch.no_grad()
+def confine_to(self:Displacement,
+    out:list, # Tensors to write the projected weights to, one for each layer
+    radius:torch.Tensor, # `(layers,)`: radii of balls, clipped to the distances, in place
+)->Measured: # Before the projection
+    "Clip the radii to the distances, and write the weights of every layer, projected into its ball"
+    rows = self.rows.confine_to(out, self.anchor.weights, self.anchor.values, radius)
     return Measured(rows, self.rows.reduce(rows, "max"))
 
 # %% ../../nbs/api/core/displacement.ipynb #61b21848

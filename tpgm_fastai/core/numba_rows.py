@@ -113,6 +113,26 @@ def _confine(first, last, layer, start, n, like, table, square, found, radius):
         far = found[r] + like.dtype.type(eps)
         if radius[l] < far: _lerp(w, a, radius[l]/far, w[:0])
 
+# %% ../../nbs/api/core/numba_rows.ipynb #c1000017
+@_compiled
+def _confine_to(first, last, layer, start, n, like, table, square, found, radius):
+    for r in range(first, last):
+        l = layer[r]
+        w, a, out = _three(table, l, n[l], r - start[l], like)
+        found[r] = _measure(w, a, w[:0], square)
+        far = found[r] + like.dtype.type(eps)
+        _lerp(w, a, radius[l]/far if radius[l] < far else like.dtype.type(1), out)
+
+@_compiled
+def _clip_to(first, last, layer, start, n, like, table, found, radius, largest):
+    "Move the rows that a ball of the layer's largest norm holds, after `_confine_to` with a larger ball"
+    for r in range(first, last):
+        l = layer[r]
+        far = found[r] + like.dtype.type(eps)
+        if largest[l] < radius[l] and radius[l] < np.inf and largest[l] < far:
+            w, a, out = _three(table, l, n[l], r - start[l], like)
+            _lerp(w, a, largest[l]/far, out)
+
 # %% ../../nbs/api/core/numba_rows.ipynb #c1000019
 _in_parallel = partial(_compiled, parallel=True)
 
@@ -128,11 +148,23 @@ def _all_dots(cuts, layer, start, n, like, table, found):
 def _all_lerps(cuts, layer, start, n, like, table, shares):
     for k in prange(len(cuts) - 1): _lerps(cuts[k], cuts[k+1], layer, start, n, like, table, shares)
 
+# %% ../../nbs/api/core/numba_rows.ipynb #c100001a
 @_in_parallel
 def _confine_all(cuts, layer, start, n, like, table, square, found, radius):
     for k in prange(len(cuts) - 1): _confine(cuts[k], cuts[k+1], layer, start, n, like, table, square, found, radius)
 
-_parallel = {_norms: _all_norms, _dots: _all_dots, _lerps: _all_lerps, _confine: _confine_all}
+@_in_parallel
+def _all_confine_to(cuts, layer, start, n, like, table, square, found, radius):
+    for k in prange(len(cuts) - 1):
+        _confine_to(cuts[k], cuts[k+1], layer, start, n, like, table, square, found, radius)
+
+@_in_parallel
+def _all_clip_to(cuts, layer, start, n, like, table, found, radius, largest):
+    for k in prange(len(cuts) - 1):
+        _clip_to(cuts[k], cuts[k+1], layer, start, n, like, table, found, radius, largest)
+
+_parallel = {_norms: _all_norms, _dots: _all_dots, _lerps: _all_lerps, _confine: _confine_all,
+             _confine_to: _all_confine_to, _clip_to: _all_clip_to}
 
 # %% ../../nbs/api/core/numba_rows.ipynb #c1000012
 _dtypes = {torch.float32: np.float32, torch.float64: np.float64}
@@ -142,7 +174,8 @@ few = 2**15 # Fewest weights for each thread
 def _ready(dtype, parallel):
     "Compile all kernels for a precision now, and not within a step"
     like, no, rows = np.empty(0, dtype), np.empty(0, np.int64), np.empty((3, 0), np.int64)
-    kernels = {_norms: (False, like), _dots: (like,), _lerps: (like,), _confine: (False, like, like)}
+    kernels = {_norms: (False, like), _dots: (like,), _lerps: (like,), _confine: (False, like, like),
+               _confine_to: (False, like, like), _clip_to: (like, like, like)}
     stats, threads = _parallel[_norms].stats if parallel else _norms.stats, torch.get_num_threads()
     cached = stats.cache_path and any(Path(stats.cache_path).glob(f"*{'_all' if parallel else ''}_norms-*.nbi"))
     if not cached: print("Compiling tpgm_fastai's kernels for this CPU, once.", file=sys.stderr)
@@ -230,9 +263,18 @@ def lerp_(self:Kernels, ratios, weights, anchors, out, square, inside):
     "Interpolate as `Rows.lerp_`; nothing is rounded here, so `inside` has no effect"
     self._run(_lerps, (weights, anchors, out), self._array(ratios[self.at]))
 
+# %% ../../nbs/api/core/numba_rows.ipynb #c100001b
 @patch
 def confine_(self:Kernels, flat, weights, anchors, moved, square, radius):
     "Project every layer into its ball, as `Rows.confine_`"
     found = self._found()
     self._run(_confine, (weights, anchors, moved), square, found, self._array(radius[self.ids]))
+    flat[self.at] = torch.from_numpy(found).to(flat)
+
+@patch
+def confine_to(self:Kernels, flat, weights, anchors, out, square, radius):
+    "Write the projected weights, as `Rows.confine_to`"
+    found, radius, lists = self._found(), self._array(radius[self.ids].clamp(min=eps)), (weights, anchors, out)
+    self._run(_confine_to, lists, square, found, radius)
+    self._run(_clip_to, lists, found, radius, np.maximum.reduceat(found, self.start))
     flat[self.at] = torch.from_numpy(found).to(flat)

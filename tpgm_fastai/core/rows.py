@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .norms import as_rows, get_norm, Norm, wide, wide_dtype
 from .patch import patch
-from .projection import displacement, inward, ratio
+from .projection import clip_, displacement, inward, ratio
 
 # %% ../../nbs/api/core/rows.ipynb #b1000002
 def row_norms(
@@ -189,6 +189,22 @@ def confine_(self:Rows,
         move_rows_(w, w, a, ratio(radius[i], row), inside=True)
     return flat
 
+# %% ../../nbs/api/core/rows.ipynb #b1000015
+@patch
+def confine_to(self:Rows,
+    out:list, # Tensors to write the projected weights to, shaped as the weights
+    weights:list, # Weights θ
+    anchors:list, # Pretrained weights θ₀
+    radius:Tensor, # `(layers,)`: radii of balls, clipped to the largest norm in the layer, in place
+)->Tensor: # `(rows,)`: norms of the displacements
+    "Clip the radii to the distances, and write the weights of every layer, projected into its ball"
+    flat = self.zeros(weights)
+    rest = self._fused("confine_to", flat, weights, anchors, out, radius=radius) if self.by_rows else self.filled
+    if rest: flat = self.norms(weights, anchors)
+    clip_(radius, self.reduce(flat, "max"))
+    if rest: self.lerp_(out, weights, anchors, ratio(self.spread(radius), flat), inside=True)
+    return flat
+
 # %% ../../nbs/api/core/rows.ipynb #b1000013
 @patch(as_prop=True)
 def on_gpu(self:Rows)->bool:
@@ -270,11 +286,12 @@ def _fused(self:Rows, what, flat, *lists, **kwargs):
     "Run kernels on the layers that have some, and return the numbers of the other layers"
     ids = [i for i in self.filled if i in lists[0]] if isinstance(lists[0], dict) else self.filled
     square = _entries.get(self.norm.entry) if self.norm.row == "sum" else None
-    if torch.compiler.is_compiling() or (square is None and what in ("norms", "confine_")): return ids
+    measures, moves = what not in ("add_dots_", "lerp_"), what in ("confine_", "confine_to")
+    if torch.compiler.is_compiling() or (square is None and measures) or (self.norm.end and moves): return ids
     rest = []
     for kind,some in _groups([l for l in lists if l is not None], ids).items():
         key = kind, *some
         if key not in self.plans: self.plans[key] = _find_kernels(kind, self, some)
-        if self.plans[key]: getattr(self.plans[key], what)(flat, *lists, square=square, **kwargs)
+        if hasattr(self.plans[key], what): getattr(self.plans[key], what)(flat, *lists, square=square, **kwargs)
         else: rest += some
     return rest

@@ -77,7 +77,7 @@ def update(self:TPGM,
     steps:int=1, # Adam steps on the radii; the closure should use another batch each time
 )->torch.Tensor: # Mean loss, detached
     "Learn the radii; the model's weights, gradients, modes and buffers, and the random state, stay unchanged"
-    return self._learn(closure, self.measure(), steps)
+    return self._learn(closure, steps)[0]
 
 @patch
 def step_(self:TPGM,
@@ -85,19 +85,25 @@ def step_(self:TPGM,
     steps:int=1, # As for `update`
 )->torch.Tensor: # Mean loss, detached
     "Learn the radii, then project every layer into its ball, in place; call it after the optimizer's step"
-    measured = self.measure()
-    loss = self._learn(closure, measured, steps)
+    loss, measured = self._learn(closure, steps)
     self.confine(measured)
     return loss
 
 # %% ../../nbs/api/methods/tpgm.ipynb #4cfe3487
 @patch
-def _learn(self:TPGM, closure, measured, steps):
+def _learn(self:TPGM, closure, steps):
+    "Return the mean loss, and the measurement that the radii were learned from"
     positive("steps", steps, int)
-    if n_processes() > 1 and not self._compared: self._compare(measured, steps)
-    self._start(measured)
+    self.follow_()
+    fresh = self._all_begun()
+    if fresh: measured = self.displacement.confine_to(self._room(), self.state["radius"])
+    else:
+        measured = self.displacement.measure()
+        if n_processes() > 1 and not self._compared: self._compare(measured, steps)
+        self._start(measured)
     self.state["reached"].copy_(measured.layers.nan_to_num(0, 0, 0))
-    return torch.stack([self._adam_step(closure, measured, steps) for _ in range(steps)]).mean()
+    losses = [self._adam_step(closure, measured, steps, fresh and not i) for i in range(steps)]
+    return torch.stack(losses).mean(), measured
 
 # %% ../../nbs/api/methods/tpgm.ipynb #4cfe3489
 @patch
@@ -110,14 +116,25 @@ def _room(self:TPGM):
             self._projected = [torch.empty_like(w) for w in weights]
     return self._projected
 
+# %% ../../nbs/api/methods/tpgm.ipynb #4cfe348a
+@patch
+def _unbegun(self:TPGM):
+    "Return which layers are trained and have no radius yet"
+    trained = flags(tuple(p.requires_grad for p in self.anchor.params), self.rows.device)
+    return self.state["radius"].isinf() & trained
+
+@patch
+def _all_begun(self:TPGM):
+    "Whether one pass may measure and project: it needs radii and buffers of before; on a GPU, asking would wait for it"
+    return len(self._projected) > 0 and self.rows.device.type == "cpu" and not self._unbegun().any()
+
 @patch
 @torch.no_grad()
 def _start(self:TPGM, measured):
     "Set the first radius of layers that have none and have moved"
     r, far = self.state["radius"], measured.layers
-    trained = flags(tuple(p.requires_grad for p in self.anchor.params), far.device)
     first = self._first(self.rows.reduce(measured.rows, "min"), far)
-    r.copy_(torch.where(r.isinf() & trained & (far >= eps) & far.isfinite(), first, r))
+    r.copy_(torch.where(self._unbegun() & (far >= eps) & far.isfinite(), first, r))
 
 # %% ../../nbs/api/methods/tpgm.ipynb #4cfe3488
 @patch
@@ -128,10 +145,11 @@ def restart_(self:TPGM):
 
 # %% ../../nbs/api/methods/tpgm.ipynb #8a619382
 @patch
-def _adam_step(self:TPGM, closure, measured, steps):
+def _adam_step(self:TPGM, closure, measured, steps, fresh):
     r = self.state["radius"]
     def find():
-        found = radius_pass(closure, self.displacement, self.confine(measured, self._room()))
+        new = self._projected if fresh else self.confine(measured, self._room())
+        found = radius_pass(closure, self.displacement, new)
         grad = self._radius_grad(found.dots, measured.rows)
         return BatchGrads(found.loss, grad, flags(found.has_grad, r.device), found.n)
     found = over_processes(find, r, catch=not self.anchor.cut, asks=self._loaded)
