@@ -138,7 +138,7 @@ def ended(self:InLoop):
     if not isinstance(self.method, RunningAverage): return
     if hasattr(self.method, "judge_") and self.method.mean is None and not self.method.waiting:
         raise ValueError(f"{self.make.__name__} needs the validation loss, and training ended without a validation: "
-                         "validate during training, at least once per epoch.")
+                         "validate during training, and call judged in your own loop.")
     self.method.swap_()
 
 # %% ../../nbs/api/trainers/core.ipynb #tc000017
@@ -194,7 +194,7 @@ def __next__(self:HeldOutBatches):
         round, n = self.state
         if self.it is None:                                                   # first batch, or resumed
             self._begin(round)
-            for _ in range(n): next(self.it)
+            for _ in range(n): next(self.it, None)                            # fewer on more processes
         if (b := next(self.it, None)) is None:
             round, n = round + 1, 0
             self._begin(round)
