@@ -211,3 +211,15 @@ def result(self:SWAD): # Tensors in the order of `weights`
     while rest and min(s.loss for s in rest) <= self.limit:
         mean, rest = rest[0] if mean is None else _joined(mean, rest[0]), rest[1:]
     return mean.values
+
+# %% ../../nbs/api/methods/running_average.ipynb #ra00027b
+@patch
+def state_dict(self:SWAD)->dict: # Tensors, numbers and lists
+    mean, waiting = self.mean and [*self.mean], [[*s] for s in self.waiting]
+    return RunningAverage.state_dict(self) | dict(mean=mean, waiting=waiting)
+
+@patch
+def load_state_dict(self:SWAD, state):
+    RunningAverage.load_state_dict(self, state)
+    self.mean, self.waiting = self.mean and Segment(*self.mean), deque(Segment(*s) for s in self.waiting)
+

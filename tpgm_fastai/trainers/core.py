@@ -13,10 +13,12 @@ from collections.abc import Mapping
 from inspect import signature
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler
 
 from ..core.checks import positive, shortened
+from ..core.collective import n_processes, rank
 from ..core.isolate import kept_rng
 from ..core.parameters import matching, named_weights, unwrap
 from ..core.patch import patch
@@ -28,7 +30,7 @@ from ..methods.tpgm import TPGM
 class InLoop:
     "Run a method in your training loop: report the loop's events, and it makes the method's calls"
     def __init__(self,
-        make, # Class of the method: `TPGM`, `FTP`, `SPD`, `FixedRadius`, `DiGraP`, `Penalty`, `EMA`, `BetaAverage`
+        make, # Class: `TPGM`, `FTP`, `SPD`, `FixedRadius`, `DiGraP`, `Penalty`, `EMA`, `BetaAverage`, `SWAD`
         *,
         data=None, # Held-out data for `TPGM`: a data set or a loader; None for all other methods
         loss=None, # Loss for `TPGM`: function of model and batch; None for Hugging Face's, or cross entropy
@@ -38,9 +40,6 @@ class InLoop:
     ):
         if not (issubclass(make, (Method, RunningAverage)) and hasattr(make, "step_")):
             raise TypeError(f"{make.__name__} is not a method for a loop: pass a class such as TPGM or FTP.")
-        if hasattr(make, "judge_"):
-            raise TypeError(f"{make.__name__} needs the validation loss: use its fastai callback, or call its step_ "
-                            "and judge_ in your own loop.")
         if every != "epoch": positive("every", every, int)
         if (make is TPGM) != (data is not None):
             raise ValueError("TPGM learns radii from held-out data: pass data=." if make is TPGM else
@@ -49,7 +48,7 @@ class InLoop:
             raise TypeError(f"{make.__name__} has no argument {shortened(sorted(lost))}.")
         if make is TPGM: options = dict(init="max/2") | options               # as `TPGMCallback`
         self.make, self.data, self.loss, self.every, self.steps = make, data, loss or _loss, every, steps
-        self.options, self.method, self.n_steps = options, None, 0
+        self.options, self.method, self.n_steps, self.over = options, None, 0, False
 
 # %% ../../nbs/api/trainers/core.ipynb #tc000013
 @patch
@@ -68,7 +67,7 @@ def begin(self:InLoop,
     if state is not None and held: options.setdefault("anchor", dict(zip(held.names, held.values)))
     if issubclass(self.make, Method): options["exclude"] = self._free(options.get("exclude", ()), exclude)
     if self.make is BetaAverage: options.setdefault("steps", n_steps)
-    self.method, self.n_steps = self.make(self.model, **options), 0
+    self.method, self.n_steps, self.over = self.make(self.model, **options), 0, False
     if self.data is not None: self.batches = HeldOutBatches(self.data, batch_size=batch_size, collate_fn=collate_fn)
     if state is not None: self.load_state_dict(state)
 
@@ -114,10 +113,33 @@ def epoch_ended(self:InLoop):
         warnings.warn(f"{shortened(thawed)} were frozen when training began, so they are not held near their "
                       "pretrained values: unfreeze layers before training.")
 
+@patch(as_prop=True)
+def needs_loss(self:InLoop):
+    "Whether the method needs the validation loss of its last steps"
+    return hasattr(self.method, "judge_") and self.method.n > 0 and not self.over
+
+# %% ../../nbs/api/trainers/core.ipynb #tc00015b
+@patch
+def judged(self:InLoop,
+    loss:float, # Mean loss on validation data; on several processes, their mean is used
+):
+    "Call this after each validation during training: `SWAD` needs the loss; other methods do not use it"
+    if not self.needs_loss: return
+    if n_processes() > 1:
+        loss = torch.tensor(float(loss), dtype=torch.float64, device=self.method.values[0].device)
+        dist.all_reduce(loss)
+        loss /= n_processes()
+    self.method.judge_(float(loss))
+
 @patch
 def ended(self:InLoop):
     "Call this at the end of training; an average is put into the model"
-    if isinstance(self.method, RunningAverage): self.method.swap_()
+    self.over = True
+    if not isinstance(self.method, RunningAverage): return
+    if hasattr(self.method, "judge_") and self.method.mean is None and not self.method.waiting:
+        raise ValueError(f"{self.make.__name__} needs the validation loss, and training ended without a validation: "
+                         "validate during training, and call judged in your own loop.")
+    self.method.swap_()
 
 # %% ../../nbs/api/trainers/core.ipynb #tc000017
 @patch
@@ -160,8 +182,9 @@ class HeldOutBatches:
         self.state, self.it = tuple(state), None
 
     def _begin(self, round):
-        generator = torch.Generator().manual_seed(self.seed + round)
-        self.it = iter(DataLoader(self.data, shuffle=True, generator=generator, **self.how))
+        share = DistributedSampler(self.data, n_processes(), rank(), seed=self.seed)
+        share.set_epoch(round)
+        self.it = iter(DataLoader(self.data, sampler=share, **self.how))
 
 # %% ../../nbs/api/trainers/core.ipynb #tc000007
 @patch
@@ -171,7 +194,7 @@ def __next__(self:HeldOutBatches):
         round, n = self.state
         if self.it is None:                                                   # first batch, or resumed
             self._begin(round)
-            for _ in range(n): next(self.it)
+            for _ in range(n): next(self.it, None)                            # fewer on more processes
         if (b := next(self.it, None)) is None:
             round, n = round + 1, 0
             self._begin(round)

@@ -8,6 +8,7 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/trainers/lightning.html.md""
 __all__ = ['MethodCallback']
 
 # %% ../../nbs/api/trainers/lightning.ipynb #lt000003
+from ..core.checks import shortened
 from ..core.patch import patch
 from ..methods.core import Method
 from .core import InLoop
@@ -21,9 +22,10 @@ import torch
 class MethodCallback(Callback):
     "Fine-tune with a method of this library in a Lightning `Trainer`; `method` is its instance"
     def __init__(self,
-        make, # Class of the method: `TPGM`, `FTP`, `SPD`, `FixedRadius`, `DiGraP`, `Penalty`, `EMA`, `BetaAverage`
+        make, # Class: `TPGM`, `FTP`, `SPD`, `FixedRadius`, `DiGraP`, `Penalty`, `EMA`, `BetaAverage`, `SWAD`
         *,
         exclude=None, # New layers to leave free: names, patterns or modules; () for none; None only for averages
+        monitor:str="val_loss", # For `SWAD`: name under which `validation_step` logs the validation loss
         **kwargs # `data`, `loss` (of module and batch), `every`, `steps` of `InLoop`; other arguments of `make`
     ):
         if Callback is object:
@@ -31,7 +33,8 @@ class MethodCallback(Callback):
         if exclude is None and issubclass(make, Method):
             raise ValueError("Name the new layers, which stay free: exclude='model.head', or exclude=() to constrain "
                              "every layer.")
-        self.loop, self.exclude, self.pending, self.seen = InLoop(make, **kwargs), exclude or (), None, 0
+        self.loop, self.exclude, self.monitor = InLoop(make, **kwargs), exclude or (), monitor
+        self.pending, self.seen = None, 0
 
     @property
     def method(self):
@@ -56,6 +59,9 @@ def on_fit_start(self:MethodCallback, trainer, pl_module):
     if len(trainer.optimizers) > 1 or any(isinstance(o, torch.optim.LBFGS) for o in trainer.optimizers):
         raise ValueError("MethodCallback needs a single optimizer that makes each step from one gradient: "
                          "use neither several optimizers nor LBFGS.")
+    if hasattr(self.loop.make, "judge_") and not trainer.enable_validation:
+        raise ValueError(f"{self.loop.make.__name__} needs the validation loss: pass val_dataloaders, and log "
+                         f"{self.monitor!r} in validation_step.")
     n_steps = int(trainer.estimated_stepping_batches)                         # also creates the loaders
     self._begin(pl_module, trainer.train_dataloader, n_steps, self.pending)
     self.pending, self.seen = None, trainer.global_step
@@ -69,6 +75,16 @@ def on_train_batch_end(self:MethodCallback, trainer, pl_module, outputs, batch, 
     if trainer.global_step > self.seen: self.loop.after_step()
     self.seen = trainer.global_step
     if trainer.is_last_batch: self.loop.epoch_ended()
+
+# %% ../../nbs/api/trainers/lightning.ipynb #lt00008b
+@patch
+def on_validation_end(self:MethodCallback, trainer, pl_module):
+    if trainer.sanity_checking or trainer.state.fn != "fit" or not self.loop.needs_loss: return
+    if self.monitor not in (logged := trainer.callback_metrics):
+        raise ValueError(f"{self.loop.make.__name__} needs the validation loss, and {self.monitor!r} is not among what "
+                         f"was logged ({shortened([*logged]) or 'nothing'}): log it in validation_step, or pass its "
+                         "name as monitor=.")
+    self.loop.judged(logged[self.monitor])
 
 @patch
 def on_train_end(self:MethodCallback, trainer, pl_module): self.loop.ended()

@@ -10,6 +10,7 @@ __all__ = ['new_layers', 'MethodCallback']
 # %% ../../nbs/api/trainers/transformers.ipynb #hf000003
 from pathlib import Path
 
+from ..core.checks import shortened
 from ..core.io import load_tree, save_tree
 from ..core.parameters import named_weights, unwrap
 from ..core.patch import patch
@@ -35,7 +36,7 @@ def new_layers(
 class MethodCallback(TrainerCallback):
     "Fine-tune with a method of this library in a `Trainer`; `method` is its instance"
     def __init__(self,
-        make, # Class of the method: `TPGM`, `FTP`, `SPD`, `FixedRadius`, `DiGraP`, `Penalty`, `EMA`, `BetaAverage`
+        make, # Class: `TPGM`, `FTP`, `SPD`, `FixedRadius`, `DiGraP`, `Penalty`, `EMA`, `BetaAverage`, `SWAD`
         *,
         exclude=None, # Layers to leave free: names, patterns, modules; None for those that `new_layers` finds
         **kwargs # `data`, `loss`, `every` and `steps` of `InLoop`; other arguments of `make`
@@ -68,6 +69,9 @@ def _file(self:MethodCallback, args, state): return Path(args.output_dir)/f"chec
 
 @patch
 def on_train_begin(self:MethodCallback, args, state, control, model=None, train_dataloader=None, **kwargs):
+    if hasattr(self.loop.make, "judge_") and args.eval_strategy == "no":
+        raise ValueError(f"{self.loop.make.__name__} needs the validation loss: pass an eval_dataset, and "
+                         "eval_strategy='epoch' or 'steps'.")
     if not state.global_step: return self._begin(args, model, train_dataloader, state.max_steps)
     file = self._file(args, state)
     if self.method is None or not file.exists():
@@ -86,9 +90,18 @@ def on_optimizer_step(self:MethodCallback, args, state, control, optimizer=None,
 @patch
 def on_epoch_end(self:MethodCallback, args, state, control, **kwargs): self.loop.epoch_ended()
 
+# %% ../../nbs/api/trainers/transformers.ipynb #hf00010b
+@patch
+def on_evaluate(self:MethodCallback, args, state, control, metrics, **kwargs):
+    if not self.loop.needs_loss: return
+    if "eval_loss" not in metrics:
+        raise ValueError(f"{self.loop.make.__name__} needs eval_loss, and this evaluation has {shortened([*metrics])}: "
+                         "pass one eval_dataset, with labels.")
+    self.loop.judged(metrics["eval_loss"])
+
 @patch
 def on_save(self:MethodCallback, args, state, control, **kwargs):
-    if state.is_world_process_zero: save_tree(self.loop.state_dict(), self._file(args, state), "a method in a loop")
+    if args.should_save: save_tree(self.loop.state_dict(), self._file(args, state), "a method in a loop")
 
 @patch
 def on_train_end(self:MethodCallback, args, state, control, **kwargs):
