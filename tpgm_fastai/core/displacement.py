@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import nn, Tensor
 
-from .anchor import Anchor, room_for
+from .anchor import Anchor, block_like, room_for
 from .norms import get_norm
 from .patch import patch
 from .projection import ratio
@@ -129,7 +129,7 @@ class GradientMemory:
     ):
         self.displacement, anchor = displacement, displacement.anchor
         with room_for(anchor.params, "the last displacement, a copy of the constrained weights"):
-            self.last = [torch.zeros_like(w) for w in anchor.weights]
+            self.last = [l.zero_() for l in block_like(anchor.weights)]
         self.writes, self.usual = self._count(), [0]*len(anchor.params)       # of weights: so far, and in one step
 
     def _count(self): return [p._version for p in self.displacement.anchor.params]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ..core.adam import adam_
-from ..core.anchor import room_for
+from ..core.anchor import block_like, room_for
 from ..core.checks import positive
 from ..core.collective import agree, agree_distances, BatchGrads, digest, n_processes, over_processes
 from ..core.displacement import flags
@@ -113,7 +113,7 @@ def _room(self:TPGM):
     if [(n.dtype, n.device, n.stride()) for n in kept] != [(w.dtype, w.device, w.stride()) for w in weights]:
         self._projected = []
         with room_for(self.anchor.params, "the projected weights, a copy of the constrained ones"):
-            self._projected = [torch.empty_like(w) for w in weights]
+            self._projected = block_like(weights)
     return self._projected
 
 # %% ../../nbs/api/methods/tpgm.ipynb #4cfe348a
