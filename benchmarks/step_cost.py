@@ -151,9 +151,10 @@ def tpgm_pass(radii, grads):
     "`TPGM.step_` without forward and backward: the gradients are there already"
     a, d, r = radii.anchor, radii.displacement, radii.state['radius']
     radii.follow_()
-    begun = radii._all_begun()
-    measured = d.confine_to(radii._room(), r) if begun else d.measure()
-    if not begun: radii._start(measured)
+    if radii._all_begun(): measured = d.confine_to(radii._room(), r)
+    else:
+        radii._start(measured := d.measure())
+        radii.confine(measured, radii._room())
     grad = radii._radius_grad(d.rows.dots(grads, a.weights, a.values), measured.rows)
     adam_(r, grad, radii.state, radii.lr, where=r.isfinite() & grad.isfinite())
     radii.confine(measured)
