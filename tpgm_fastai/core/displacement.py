@@ -8,7 +8,9 @@ Docs: https://tpgm-fastai.github.io/tpgm_fastai/api/core/displacement.html.md"""
 __all__ = ['Measured', 'Displacement', 'flags', 'Compared', 'GradientMemory']
 
 # %% ../../nbs/api/core/displacement.ipynb #8cf2ee39
-from functools import lru_cache
+from functools import lru_cache, partial
+from importlib import import_module
+from itertools import repeat
 from typing import NamedTuple
 
 import torch
@@ -148,16 +150,38 @@ def tensors(self:GradientMemory)->dict: # Name → tensor, not a copy
 
 # %% ../../nbs/api/core/displacement.ipynb #d0d17516
 @patch
-@torch.no_grad()
-def compare(self:GradientMemory)->Compared:
-    "Compare the latest training gradient with `last` (`ValueError` if no trained layer has a gradient)"
-    params, rows = self.displacement.anchor.params, self.displacement.rows
+def grads(self:GradientMemory)->tuple: # A gradient for each layer, or None; and `(layers,)` bool
+    "Return the latest training gradients, and which layers have one (`ValueError` if no trained layer has)"
+    params = self.displacement.anchor.params
     grads = [local(p.grad) if p.requires_grad and p.grad is not None else None for p in params]
     has_grad = tuple(g is not None for g in grads)
     if not any(has_grad) and any(p.requires_grad for p in params):
         raise ValueError("No constrained layer has a gradient: call `step_` after the optimizer's step "
                          "and before `zero_grad`.")
-    return Compared(rows.dots(grads, self.last), flags(has_grad, rows.device))
+    return grads, flags(has_grad, self.displacement.rows.device)
+
+# %% ../../nbs/api/core/displacement.ipynb #d0d17517
+@patch
+@torch.no_grad()
+def compare(self:GradientMemory)->Compared:
+    "Compare the latest training gradient with `last` (`ValueError` as for `grads`)"
+    grads, has_grad = self.grads()
+    return Compared(self.displacement.rows.dots(grads, self.last), has_grad)
+
+@patch
+def at_once(self:GradientMemory,
+    module:str, # Module of methods with a `loop` that takes a whole step on the CPU
+    grads:list=None, # From `grads`; None before the first step
+): # Function that runs the loop; None for layers that are not alike, in parts, or elsewhere
+    "Return a whole step as one compiled loop"
+    anchor, rows = self.displacement.anchor, self.displacement.rows
+    if anchor.cut or rows.device.type != "cpu": return None
+    grads = [l if g is None else g for l,g in zip(self.last, grads or repeat(None))]
+    kernels = rows.kernels(*(lists := (grads, anchor.params, anchor.values, self.last)))
+    if not hasattr(kernels, "run"): return None
+    loop = import_module(f"tpgm_fastai.methods.{module}").loop
+    kernels.ready(loop)
+    return partial(kernels.run, loop, lists, blocks=True)
 
 # %% ../../nbs/api/core/displacement.ipynb #658b8ecd
 @patch

@@ -216,6 +216,11 @@ def by_rows(self:Rows)->bool:
     "Whether a row's norm depends on that row alone"
     return not self.norm.join
 
+@patch(as_prop=True)
+def sums(self:Rows)->bool:
+    "Whether a row's norm is the sum of its entries"
+    return self.by_rows and self.norm.row == "sum" and not self.norm.end
+
 # %% ../../nbs/api/core/rows.ipynb #94e8ad6d
 @lru_cache(1024)
 def _order(shape, stride):
@@ -281,17 +286,36 @@ def _find_kernels(kind, rows, ids):
                       "operations instead, which are slower.")
 
 # %% ../../nbs/api/core/rows.ipynb #94e8ad6f
+@patch(as_prop=True)
+def square(self:Rows)->bool:
+    "Whether kernels square the entries for this norm; None if they cannot measure it"
+    return _entries.get(self.norm.entry) if self.norm.row == "sum" else None
+
+@patch
+def _plan(self:Rows, kind, ids):
+    key = kind, *ids
+    if key not in self.plans: self.plans[key] = _find_kernels(kind, self, ids)
+    return self.plans[key]
+
+@patch
+def kernels(self:Rows,
+    *lists, # A tensor for each layer in each
+): # An object of a module with kernels, or None
+    "Return the compiled kernels that process all layers in one call, or None"
+    if torch.compiler.is_compiling() or self.square is None or len(self.filled) < len(self.numels): return None
+    (kind, ids), *more = _groups(lists, self.filled).items()
+    return None if more else self._plan(kind, ids)
+
+# %% ../../nbs/api/core/rows.ipynb #94e8ad70
 @patch
 def _fused(self:Rows, what, flat, *lists, **kwargs):
     "Run kernels on the layers that have some, and return the numbers of the other layers"
     ids = [i for i in self.filled if i in lists[0]] if isinstance(lists[0], dict) else self.filled
-    square = _entries.get(self.norm.entry) if self.norm.row == "sum" else None
     measures, moves = what not in ("add_dots_", "lerp_"), what in ("confine_", "confine_to")
-    if torch.compiler.is_compiling() or (square is None and measures) or (self.norm.end and moves): return ids
+    if torch.compiler.is_compiling() or (self.square is None and measures) or (moves and not self.sums): return ids
     rest = []
     for kind,some in _groups([l for l in lists if l is not None], ids).items():
-        key = kind, *some
-        if key not in self.plans: self.plans[key] = _find_kernels(kind, self, some)
-        if hasattr(self.plans[key], what): getattr(self.plans[key], what)(flat, *lists, square=square, **kwargs)
+        if hasattr(kernels := self._plan(kind, some), what):
+            getattr(kernels, what)(flat, *lists, square=self.square, **kwargs)
         else: rest += some
     return rest

@@ -41,6 +41,9 @@ class FTP(Method):
         zeros = torch.zeros_like(found.layers)
         adam = {k: zeros.clone() for k in ("exp_avg", "exp_avg_sq", "step")}
         self.state = dict(radius=zeros + torch.inf, **adam, last_norms=torch.ones_like(found.rows))
+        self._loop()                                                          # compiled now, not at the first step
+
+    def _loop(self, grads=None): return self.memory.at_once("ftp_numba", grads) if self.rows.sums else None
 
 # %% ../../nbs/api/methods/ftp.ipynb #70d50350
 def step_radii(ftp, dots, has_grad):
@@ -70,9 +73,12 @@ def step_(self:FTP):
     "Learn the radii, then project every layer; call it after the optimizer's step and before `zero_grad`"
     self.follow_()
     if changed := self.memory.stale(): self.forget_(changed)
+    a, (grads, has_grad) = self.anchor, self.memory.grads()
+    if loop := self._loop(grads):
+        state = (self.state[k].numpy() for k in ("radius", "exp_avg", "exp_avg_sq", "step", "last_norms"))
+        return loop(self.rows.square, has_grad.numpy(), *state, float(self.k), float(self.lr))
     step_radii, take_norms = _on_vectors(self.rows)
-    step_radii(self, *self.memory.compare())
-    a = self.anchor
+    step_radii(self, self.rows.dots(grads, self.memory.last), has_grad)
     take_norms(self, self.rows.confine_(a.weights, a.values, self.state["radius"], self.memory.last))
 
 @patch

@@ -43,6 +43,7 @@ class SPD(Method):
         self.memory, self.strength = GradientMemory(self.displacement), strength
         self.strengths = torch.tensor(_strengths(self.anchor.names, strength, by_depth))
         self.state = dict(distance=self.measure().layers)
+        self.memory.at_once("spd_numba")                                      # compiled now, not at the first step
 
 # %% ../../nbs/api/methods/spd.ipynb #f4117a8a
 @patch
@@ -51,9 +52,12 @@ def step_(self:SPD):
     "Shorten steps that lead away from a lower loss; call it after the optimizer's step, before `zero_grad`"
     self.follow_()
     if changed := self.memory.stale(): self.forget_(changed)
-    away = self.rows.reduce(self.memory.compare().dots, "sum") > 0
+    grads, has_grad = self.memory.grads()
+    self.strengths = self.strengths.to(self.state["distance"])
+    if loop := self.memory.at_once("spd_numba", grads):
+        return loop(has_grad.numpy(), self.strengths.numpy(), self.state["distance"].numpy())
+    away = self.rows.reduce(self.rows.dots(grads, self.memory.last), "sum") > 0
     before, now = self.state["distance"], self.displacement.measure(out=self.memory.last).layers
-    self.strengths = self.strengths.to(now)
     back = (self.strengths*((now - before)/now).clamp(0, 1)).clamp(max=1)
     back = back.where(away & (before > 0) & (now > 0) & now.isfinite(), 0)
     self.displacement.blend(self.rows.spread(1 - back))
