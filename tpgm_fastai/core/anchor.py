@@ -22,6 +22,7 @@ from .checks import shortened
 from .collective import rank, raw_bytes
 from .parameters import named_weights, select, unwrap
 from .patch import patch
+from .rows import alike
 from .sharded import in_parts, local, part_of, put_together
 
 # %% ../../nbs/api/core/anchor.ipynb #3804f464
@@ -200,8 +201,9 @@ def follow_(self:Anchor)->bool: # Whether any value was moved
     _check_cut(self.model, self.cut)
     if isinstance(self.keep, Path): return False # the file stays as it is
     stays, rounded = isinstance(self.keep, (str, torch.device)), isinstance(self.keep, torch.dtype)
-    moved = [i for i,(v,p) in enumerate(zip(self.values, self.params))
-             if (not stays and v.device != p.device) or (not rounded and v.dtype != p.dtype)]
+    moved = [] if alike(self.values, self.params) else [
+        i for i,(v,p) in enumerate(zip(self.values, self.params))
+        if (not stays and v.device != p.device) or (not rounded and v.dtype != p.dtype)]
     for i in moved: self.values[i] = self.values[i].to(**_to(self.params[i], self.keep))
     for i,p in enumerate(self.params):
         if p.is_contiguous() or p.ndim != 4: continue

@@ -20,6 +20,7 @@ from .anchor import Anchor, block_like, room_for
 from .norms import get_norm
 from .patch import patch
 from .projection import ratio
+from .rows import alike
 from .sharded import local, rows_of
 
 # %% ../../nbs/api/core/displacement.ipynb #85d1d283
@@ -141,7 +142,7 @@ class GradientMemory:
 def follow_(self:GradientMemory):
     "Follow the model to its present device and precision"
     params = self.displacement.anchor.params
-    self.last = [l.to(p.device, p.dtype) for l,p in zip(self.last, params)] # no copy if nothing moved
+    if not alike(self.last, params): self.last = [l.to(p.device, p.dtype) for l,p in zip(self.last, params)]
 
 @patch
 def tensors(self:GradientMemory)->dict: # Name → tensor, not a copy
