@@ -20,6 +20,8 @@ STAMP = VENV/"tpgm_fastai.json"
 DEV = {"dev", "onnx", "docs", "timm", "clip", "corruptions", "text", "trainers"}
 TEXTS = "vaderSentiment==3.3.2" # its source archive holds the sentences of the task `sentiment`
 SLOW = "tutorials", *(f"verification/{p}.ipynb" for p in ("commands", "distributed", "neighbours", "paper")) # what quick tests leave out
+COMPILE = ("from tpgm_fastai.core.numba_rows import compile_all; from tpgm_fastai.methods import ftp_numba, spd_numba; "
+           "compile_all(ftp_numba.loop, spd_numba.loop)")
 MEMORY, LIMIT = 2.5, 5 # GB that a notebook takes when it runs as a test, and with which it fails
 
 def say(msg): print(msg, file=sys.stderr, flush=True)
@@ -100,7 +102,7 @@ def test(args):
     path = os.pathsep.join(filter(None, [str(ROOT/".ci"), os.environ.get("PYTHONPATH")]))
     env = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg", "PYTHONHASHSEED": "0", **os.environ, "PYTHONPATH": path,
            "PATH": os.pathsep.join([str(BIN), os.environ.get("PATH", "")])} # for pages that run our commands
-    call(PYTHON, "-W", "ignore", "-c", "from tpgm_fastai.core.numba_rows import compile_all; compile_all()") # once, and not in every page
+    call(PYTHON, "-W", "ignore", "-c", COMPILE)                              # once, and not in every page
     return call(PYTHON, "-m", "pytest", "-p", "nbtests", "-q", "-n", workers(), "--dist", "load", "--maxschedchunk", "1",
                 f"--nb-memory={LIMIT}", *opts, *args, env=env)
 

@@ -147,15 +147,16 @@ class Loop:
         return self
 
     def run(self, threads, *args):
-        if threads < 2: return self.one(*args)
+        "Run with arguments; `threads` is 0 outside OpenMP"
+        _ready(self, args[2].dtype.type, threads > 0)
+        if not threads: return self.one(*args)
         with Loop.lock:
             before = numba.get_num_threads()
-            _ready(self, args[2].dtype.type, True)
             numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
             try: self.several(*args)
             finally: numba.set_num_threads(before)
 
-def _usable(): return Loop.process in (None, os.getpid())
+def _parallel(): return torch.get_num_threads() > 1 and Loop.process in (None, os.getpid())
 
 # %% ../../nbs/api/core/numba_rows.ipynb #c1000016
 @Loop(lambda v: (False, v))
@@ -189,6 +190,7 @@ def _confine(cuts, rows, like, table, square, flat, radius):
             far = flat[r] + like.dtype.type(eps)
             if ball < far: lerp(w, a, ball/far, w[:0])
 
+# %% ../../nbs/api/core/numba_rows.ipynb #c1000019
 @Loop(lambda v: (False, v, v))
 def _confine_to(cuts, rows, like, table, square, flat, radius):
     for k in prange(cuts.shape[1] - 1):
@@ -197,14 +199,9 @@ def _confine_to(cuts, rows, like, table, square, flat, radius):
             flat[r] = measure(w, a, w[:0], square)
             far = flat[r] + like.dtype.type(eps)
             lerp(w, a, ball/far if ball < far else like.dtype.type(1), out)
-
-# %% ../../nbs/api/core/numba_rows.ipynb #c1000019
-@Loop(lambda v: (v, v))
-def _clip_to(cuts, rows, like, table, flat, radius):
-    "Move the rows that a ball of the layer's largest norm holds, after `_confine_to` with a larger ball"
     largest = np.zeros_like(radius)
     for r in rows[0]: largest[rows[1][r]] = larger(flat[r], largest[rows[1][r]])
-    for k in prange(cuts.shape[1] - 1):
+    for k in prange(cuts.shape[1] - 1): # rows that a clipped ball holds
         for r in rows[0][cuts[0, k]:cuts[0, k+1]]:
             l, far = rows[1][r], flat[r] + like.dtype.type(eps)
             if largest[l] < radius[l] and radius[l] < np.inf and largest[l] < far:
@@ -213,7 +210,7 @@ def _clip_to(cuts, rows, like, table, flat, radius):
 
 # %% ../../nbs/api/core/numba_rows.ipynb #c1000012
 _dtypes = {torch.float32: np.float32, torch.float64: np.float64}
-_loops = _norms, _dots, _lerps, _confine, _confine_to, _clip_to
+_loops = _norms, _dots, _lerps, _confine, _confine_to
 few = 2**15 # Fewest weights for each thread
 block = 2**17 # Weights of each list that a cache holds
 
@@ -253,8 +250,7 @@ class Kernels:
 
     def ready(self, *loops):
         "Compile loops for these layers"
-        several = torch.get_num_threads() > 1 and _usable()
-        for loop in loops: [_ready(loop, self.like.dtype.type, parallel) for parallel in {False, several}]
+        for loop in loops: _ready(loop, self.like.dtype.type, _parallel())
 
 # %% ../../nbs/api/core/numba_rows.ipynb #c1000014
 @patch
@@ -263,8 +259,8 @@ def run(self:Kernels, loop, lists, *args, blocks=False):
     table = np.zeros((len(lists), len(self.rows[3])), np.int64)
     for addresses,tensors in zip(table, lists):
         if tensors is not None: addresses[self.some] = [*map(torch.Tensor.data_ptr, of_layers(tensors, self.ids))]
-    threads = max(1, min(torch.get_num_threads(), self.until[-1]//few)) if _usable() else 1
-    loop.run(threads, self.cuts(threads, blocks), self.rows, self.like, table, *args)
+    threads = max(1, min(torch.get_num_threads(), self.until[-1]//few)) if _parallel() else 0
+    loop.run(threads, self.cuts(max(1, threads), blocks), self.rows, self.like, table, *args)
 
 @patch
 def _vector(self:Kernels, numbers): return numbers.to(torch.from_numpy(self.like).dtype).contiguous().numpy()
@@ -307,6 +303,4 @@ def confine_(self:Kernels, flat, weights, anchors, moved, square, radius):
 @patch
 def confine_to(self:Kernels, flat, weights, anchors, out, square, radius):
     "Write the projected weights, as `Rows.confine_to`"
-    lists, balls = (weights, anchors, out), self._vector(radius.clamp(min=eps))
-    self.run(_confine_to, lists, square, flat.numpy(), balls)
-    self.run(_clip_to, lists, flat.numpy(), balls)
+    self.run(_confine_to, (weights, anchors, out), square, flat.numpy(), self._vector(radius.clamp(min=eps)))

@@ -101,22 +101,28 @@ def gradients(
         return [p.grad for p in params]
 
 # %% ../../nbs/api/core/radius_pass.ipynb #ced54805
-few = 2**13 # Size up to which gradients are reduced together
+few = 2**13 # Size up to which gradients are kept until the end
+enough = 2**20 # Size of the gradients that are reduced together
 
 def _pass(closure, anchor, rows, new):
     live, weights, dots = [p for p in anchor.params if p.requires_grad], anchor.weights, rows.zeros(anchor.weights)
     if not live: raise ValueError("Every constrained layer is frozen: no radius can be learned until one is unfrozen.")
-    large = [(i, p) for i,p in enumerate(anchor.params) if p.numel() > few]
-    def consume(i, grad): rows.add_dots_(dots, {i: grad}, weights, anchor.values)
+    large, waiting = [(i, p) for i,p in enumerate(anchor.params) if p.numel() > few], {}
+    def reduce():
+        rows.add_dots_(dots, waiting, weights, anchor.values)
+        waiting.clear()
+    def consume(i, grad):
+        if i in waiting: reduce()                                             # a reentrant checkpoint gives parts
+        waiting[i] = grad
+        if sum(g.numel() for g in waiting.values()) > enough: reduce()
     with no_trace(anchor.model), pointing_at(anchor.params, new), torch.enable_grad():
         loss, n = _loss_of(closure, anchor.model)
-        with _consumed(large, consume):
-            grads = iter(gradients(loss, anchor.model, live))
+        with _consumed(large, consume): grads = iter(gradients(loss, anchor.model, live))
     grads = [next(grads) if p.requires_grad else None for p in anchor.params]
     has_grad = tuple(g is not None for g in grads)
     if not any(has_grad): raise ValueError(_no_graph)
-    small = {i: g for i,g in enumerate(grads) if g is not None and anchor.params[i].numel() <= few}
-    rows.add_dots_(dots, small, weights, anchor.values)
+    waiting |= {i: g for i,g in enumerate(grads) if g is not None and anchor.params[i].numel() <= few}
+    reduce()
     return RadiusPass(loss.detach().as_subclass(Tensor), dots, has_grad, n)
 
 # %% ../../nbs/api/core/radius_pass.ipynb #b3a49368

@@ -245,8 +245,8 @@ def _kind(tensors):
 _looks = attrgetter("device", "dtype", "layout")
 
 def alike(*lists)->bool: # Lists of tensors
-    "Return whether all tensors have one device, precision and layout"
-    return len({look for l in lists for look in map(_looks, l)}) == 1
+    "Return whether all tensors have one device, precision and layout; False while a step is compiled"
+    return not torch.compiler.is_compiling() and len({look for l in lists for look in map(_looks, l)}) == 1
 
 def of_layers(
     tensors, # A tensor for each layer: a list, or a dict by layer number
@@ -298,6 +298,7 @@ def square(self:Rows)->bool:
 @patch
 def _plan(self:Rows, kind, ids):
     key = kind, *ids
+    if len(self.plans) > 64 + 4*len(self.counts): self.plans.clear()          # other layers have gradients at each step
     if key not in self.plans: self.plans[key] = _find_kernels(kind, self, ids)
     return self.plans[key]
 

@@ -12,10 +12,10 @@ from numba import prange
 import numpy as np
 
 from ..core.norms import eps
-from ..core.numba_rows import dot, inlined, larger, lerp, Loop, measure, row_at
+from ..core.numba_rows import compiled, dot, larger, lerp, Loop, measure, row_at
 
 # %% ../../nbs/api/methods/ftp.ipynb #70d50361
-@inlined
+@compiled
 def _learn(l, slope, has_grad, radius, exp_avg, exp_avg_sq, step, k, lr):
     "Do the same as `step_radii` for one layer"
     grad = slope if slope <= 0 else k*slope
@@ -28,7 +28,7 @@ def _learn(l, slope, has_grad, radius, exp_avg, exp_avg_sq, step, k, lr):
         radius[l] -= lr/(1 - .9**step[l])*exp_avg[l]/denom
     radius[l] = max(radius[l], eps)
 
-@inlined
+@compiled
 def _clip(l, largest, radius):
     "Do the same as `take_norms` for one layer"
     if np.isfinite(largest) and np.isfinite(radius[l]): radius[l] = min(max(radius[l], eps), largest)

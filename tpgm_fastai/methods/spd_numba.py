@@ -11,7 +11,17 @@ __all__ = ['loop']
 from numba import prange
 import numpy as np
 
-from ..core.numba_rows import dot, lerp, Loop, measure, row_at
+from ..core.numba_rows import compiled, dot, lerp, Loop, measure, row_at
+
+# %% ../../nbs/api/methods/spd.ipynb #f4117a8e
+@compiled
+def _shorten(l, slope, now, has_grad, strengths, distance):
+    "Remember the distance that a layer is left at, and return the share of its displacement that it keeps"
+    kept, before = 1., distance[l]
+    if has_grad[l] and slope > 0 and before > 0 and now > before and np.isfinite(now):
+        kept = max(1 - strengths[l]*(now - before)/now, 0.)
+    distance[l] = now*kept
+    return kept
 
 # %% ../../nbs/api/methods/spd.ipynb #f4117a8d
 @Loop(lambda v: (np.empty(0, bool), v, v))
@@ -31,10 +41,7 @@ def loop(cuts, rows, like, table, has_grad, strengths, distance):
             slope[layer[r]] += dots[r]
             square[layer[r]] += squares[r]
         for l in range(layer[here[0]], layer[here[-1]] + 1):
-            before, now = distance[l], np.sqrt(square[l])
-            if has_grad[l] and slope[l] > 0 and before > 0 and now > before and np.isfinite(now):
-                kept[l] = max(1 - strengths[l]*(now - before)/now, 0)
-            distance[l] = now*kept[l]
+            kept[l] = _shorten(l, slope[l], np.sqrt(square[l]), has_grad, strengths, distance)
         for c in prange(cuts.shape[1] - 1):
             for r in at[cuts[b, c]:cuts[b, c+1]]:
                 w, a = row_at(table[1, layer[r]], rows, r, like), row_at(table[2, layer[r]], rows, r, like)
