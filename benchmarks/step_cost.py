@@ -13,6 +13,8 @@ weights to another:
 - tpgm       what `TPGM.step_` does beside forward and backward: norms, projected weights, inner products with the gradients, Adam, projection
 - ftp, spd   `FTP.step_` and `SPD.step_`
 
+And once more over as many numbers in one weight with rows of 4,096: what is left there is memory, and not rows, layers or Python.
+
 Then whole steps, on networks with random weights:
 
 - plain         zero_grad, forward, cross-entropy, backward, optimizer
@@ -159,15 +161,15 @@ def tpgm_pass(radii, grads):
     adam_(r, grad, radii.state, radii.lr, where=r.isfinite() & grad.isfinite())
     radii.confine(measured)
 
-READS_AND_WRITES = dict(add=3, project=3, tpgm=9, ftp=6, spd=8) # Of a set of weights; the second look at a row is free
+READS_AND_WRITES = dict(add=3, project=3, tpgm=9, ftp=6, spd=6) # Of a set of weights; the second look at a row or a block is free
 
 class Pass:
     "What the methods do beside forward and backward, over the weights of one network"
     def __init__(self, net, device='cpu'):
         torch.manual_seed(0)
-        model = net['make']().to(device)
-        self.params = [p for n,p in model.named_parameters() if not n.startswith(net['exclude'])]
-        self.methods = {k: make(model, exclude=net['exclude']) for k,make in dict(project=FixedRadius, tpgm=TPGM, ftp=FTP, spd=SPD).items()}
+        model, exclude = net['make']().to(device), net['exclude']
+        self.params = [p for n,p in model.named_parameters() if not n.startswith(exclude)] if exclude else list(model.parameters())
+        self.methods = {k: make(model, exclude=exclude) for k,make in dict(project=FixedRadius, tpgm=TPGM, ftp=FTP, spd=SPD).items()}
         self.methods['project'].state['radius'].fill_(.1)
         for p in self.params: p.grad = 1e-3*torch.randn_like(p)
 
@@ -179,6 +181,11 @@ class Pass:
         if kind == 'add': return lambda: torch._foreach_add_(weights, grads)
         if kind == 'tpgm': return lambda: tpgm_pass(self.methods['tpgm'], grads)
         return self.methods[kind].project_ if kind == 'project' else self.methods[kind].step_
+
+def one_weight(net):
+    "A network of one weight, with as many numbers as another's constrained weights have"
+    n = sum(p.numel() for k,p in net['make']().named_parameters() if not k.startswith(net['exclude']))
+    return dict(make=partial(nn.Linear, 4096, n//4096, bias=False), exclude=())
 
 def passes(net, device, repeats, now):
     "Milliseconds, multiples of `torch._foreach_add_`, and bandwidth of every pass"
@@ -306,13 +313,16 @@ def main(
     same = {f'{a}, {b}': difference(a, b) for a,b in (('tpgm', 'deep copy'), ('ftp', 'ftp by layer'))}
     if kind == 'cuda': same['ftp, ftp in a CUDA graph'] = graphed(device)
     for k,v in same.items(): print(f'largest difference after a few steps, {k}: {v:.1e}')
-    alone = passes(NETS['cpu']['resnet50'] if kind == 'cpu' else list(NETS[kind].values())[-1], device, 7 if quick else 2*repeats, now)
-    for k,v in alone.items(): print(f"pass {k:8} {v['milliseconds']:8.2f} ms  {v['ratio']['median']:5.2f} × foreach_add_  {v['gb_per_second']:7.1f} GB/s")
+    net = NETS['cpu']['resnet50'] if kind == 'cpu' else list(NETS[kind].values())[-1]
+    alone, lone = (passes(n, device, 7 if quick else 4*repeats, now) for n in (net, one_weight(net)))
+    for k,v in alone.items():
+        print(f"pass {k:8} {v['milliseconds']:8.2f} ms  {v['ratio']['median']:5.2f} × foreach_add_  {v['gb_per_second']:7.1f} GB/s; "
+              f"in one weight {lone[k]['ratio']['median']:5.2f} ×")
     results = {n: measure(n, net, device, 7 if quick else repeats, now) for n,net in nets.items()}
     print(f'\n{table(results)}\n\nextra: peak memory beyond the plain step, in MB and as multiples of the weights')
     if quick and not out: return
     path = Path(out or OUT/f"step_cost{'_one_thread' if threads == 1 else ''}{'_cuda' if kind == 'cuda' else ''}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     head = dict(date=str(date.today()), version=__version__, machine=machine(device), settings=dict(device=device, clock=clock, norm='mars', every=1))
-    path.write_text(json.dumps({**head, 'difference': same, 'pass': alone, 'networks': results}, indent=1) + '\n')
+    path.write_text(json.dumps({**head, 'difference': same, 'pass': alone, 'pass_one_weight': lone, 'networks': results}, indent=1) + '\n')
     print(f'written: {path}')
