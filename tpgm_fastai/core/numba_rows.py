@@ -14,6 +14,7 @@ from pathlib import Path
 import sys
 from threading import Lock
 from types import FunctionType
+from zlib import crc32
 
 import numba
 from numba import carray, njit, prange, types
@@ -132,6 +133,16 @@ def lerp(w, a, share, out):
 @inlined
 def larger(x, y): return x if x > y or x != x else y # NaN if one is
 
+# %% ../../nbs/api/core/numba_rows.ipynb #c1000030
+_source = Path(compiled.__code__.co_filename)
+_version = f"{crc32(_source.read_bytes()):x}" if _source.exists() else "notebook"
+
+def _named(f, kind):
+    "Copy a function, with a name for Numba's cache, which looks at the function's own file only, not at this one"
+    twin = FunctionType(f.__code__, f.__globals__)
+    twin.__qualname__, twin.__module__ = f"{f.__qualname__}_{kind}_{_version}", f.__module__
+    return twin
+
 # %% ../../nbs/api/core/numba_rows.ipynb #c1000010
 class Loop:
     "A loop over rows with `prange`, compiled for one thread and for several"
@@ -141,9 +152,7 @@ class Loop:
         self.example = example
 
     def __call__(self, f):
-        twin = FunctionType(f.__code__, f.__globals__)                        # with a name of its own in Numba's cache
-        twin.__qualname__, twin.__module__ = f"all{f.__qualname__}", f.__module__
-        self.one, self.several = compiled(f), compiled(twin, parallel=True)
+        self.one, self.several = compiled(_named(f, "one")), compiled(_named(f, "several"), parallel=True)
         return self
 
     def run(self, threads, *args):
@@ -218,8 +227,9 @@ block = 2**17 # Weights of each list that a cache holds
 def _ready(loop, dtype, parallel):
     "Compile a loop for a precision now, and not within a step"
     kernel, vector, none = loop.several if parallel else loop.one, np.empty(0, dtype), np.empty(0, np.int64)
-    name, threads = kernel.py_func.__qualname__, torch.get_num_threads()
-    if not (kernel.stats.cache_path and any(Path(kernel.stats.cache_path).glob(f"*.{name}-*.nbi"))): _announce()
+    f, folder, threads = kernel.py_func, kernel.stats.cache_path, torch.get_num_threads()
+    name = f"{f.__module__.split('.')[-1]}.{f.__qualname__}"
+    if not (folder and any(Path(folder).glob(f"{name}-*.nbi"))): _announce()
     if parallel: Loop.process = os.getpid()
     kernel(np.zeros((0, 1), np.int64), (none,)*4, vector, np.empty((0, 0), np.int64), *loop.example(vector))
     if parallel: torch.set_num_threads(threads)                               # Numba's start sets OpenMP to all cores
