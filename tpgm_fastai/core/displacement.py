@@ -171,7 +171,7 @@ def compare(self:GradientMemory)->Compared:
 
 @patch
 def at_once(self:GradientMemory,
-    module:str, # Module of methods with a `loop` that takes a whole step on the CPU
+    module:str, # Module of methods whose loop takes a whole step on the CPU
     grads:list=None, # From `grads`; None before the first step
 ): # Function that runs the loop; None for layers that are not alike, in parts, or elsewhere
     "Return a whole step as one compiled loop"
