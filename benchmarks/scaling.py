@@ -172,7 +172,7 @@ def held(method, device):
 def alone(n, kind, kwargs, device, threads):
     "Bytes that a process needs at most which does nothing but this pass, and what the method holds"
     torch.set_num_threads(threads)
-    if device == 'cpu': compile_all(ftp_numba.loop, spd_numba.loop)                                        # what Numba takes, about 130 MB, is not the methods'
+    if device == 'cpu': compile_all(ftp_numba.loop, spd_numba.loop)           # what Numba takes, about 130 MB, is not the methods'
     passes = Passes(shapes_of(n), dtype_of(n), device, [kind], **kwargs)
     for _ in range(2): passes.step(kind)()
     return high_water(device), sum(held(m, device) for m in passes.methods.values())

@@ -164,9 +164,11 @@ def grads(self:GradientMemory)->tuple: # A gradient for each layer, or None; and
 # %% ../../nbs/api/core/displacement.ipynb #d0d17517
 @patch
 @torch.no_grad()
-def compare(self:GradientMemory)->Compared:
+def compare(self:GradientMemory,
+    found:tuple=None, # From `grads`; None asks it
+)->Compared:
     "Compare the latest training gradient with `last` (`ValueError` as for `grads`)"
-    grads, has_grad = self.grads()
+    grads, has_grad = found or self.grads()
     return Compared(self.displacement.rows.dots(grads, self.last), has_grad)
 
 @patch

@@ -73,12 +73,13 @@ def step_(self:FTP):
     "Learn the radii, then project every layer; call it after the optimizer's step and before `zero_grad`"
     self.follow_()
     if changed := self.memory.stale(): self.forget_(changed)
-    a, (grads, has_grad) = self.anchor, self.memory.grads()
+    a = self.anchor
+    grads, has_grad = found = self.memory.grads()
     if loop := self._loop(grads):
         state = (self.state[k].numpy() for k in ("radius", "exp_avg", "exp_avg_sq", "step", "last_norms"))
         return loop(self.rows.square, has_grad.numpy(), *state, float(self.k), float(self.lr))
     step_radii, take_norms = _on_vectors(self.rows)
-    step_radii(self, self.rows.dots(grads, self.memory.last), has_grad)
+    step_radii(self, *self.memory.compare(found))
     take_norms(self, self.rows.confine_(a.weights, a.values, self.state["radius"], self.memory.last))
 
 @patch

@@ -52,11 +52,11 @@ def step_(self:SPD):
     "Shorten steps that lead away from a lower loss; call it after the optimizer's step, before `zero_grad`"
     self.follow_()
     if changed := self.memory.stale(): self.forget_(changed)
-    grads, has_grad = self.memory.grads()
+    grads, has_grad = found = self.memory.grads()
     self.strengths = self.strengths.to(self.state["distance"])
     if loop := self.memory.at_once("spd_numba", grads):
         return loop(has_grad.numpy(), self.strengths.numpy(), self.state["distance"].numpy())
-    away = self.rows.reduce(self.rows.dots(grads, self.memory.last), "sum") > 0
+    away = self.rows.reduce(self.memory.compare(found).dots, "sum") > 0
     before, now = self.state["distance"], self.displacement.measure(out=self.memory.last).layers
     back = (self.strengths*((now - before)/now).clamp(0, 1)).clamp(max=1)
     back = back.where(away & (before > 0) & (now > 0) & now.isfinite(), 0)
